@@ -1,0 +1,40 @@
+# make demo | test | test-slow | lint; each makes its own .venv when it is missing.
+# PYTHON=/path/to/python3.12 chooses the interpreter; 3.11 and 3.12 work.
+
+PYTHON ?=
+INSTALLED = .venv/.installed
+
+.PHONY: demo test test-slow lint
+
+demo: $(INSTALLED)
+	.venv/bin/python experiments/demo.py
+
+test: lint
+	.venv/bin/python -m pytest
+
+test-slow: $(INSTALLED)
+	.venv/bin/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# Written last, and holds what was installed: an interrupted installation does not count, and
+# files that are newer but the same (a fresh checkout, a copied folder) install nothing.
+$(INSTALLED): requirements.txt pyproject.toml
+	@cat $^ | cmp -s - $@ && touch $@ || { \
+	set -e; rm -f $@; \
+	if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
+	    for python in $(or $(PYTHON),python3 python3.12 python3.11) none; do \
+	        $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	            2>/dev/null && break; \
+	    done; \
+	    if [ $$python = none ]; then \
+	        echo "No Python 3.11 or 3.12 found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	        exit 1; \
+	    fi; \
+	    $$python -m venv --clear .venv; \
+	fi; \
+	echo "Installing into .venv (once, a few minutes)"; \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'; \
+	cat $^ > $@; }

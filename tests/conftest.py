@@ -1,0 +1,25 @@
+"""Settings of every test; child processes inherit them through the environment.
+
+hparse_jax itself is not imported here: its shape checks are installed after this file is read.
+"""
+
+import os
+import pathlib
+
+from absl import flags
+
+# Tests compare bits and tiny numbers: they run on the CPU wherever they are started.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling is most of the suite's time, and the programs change seldom.
+_CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+flags.FLAGS.mark_as_parsed()  # grain's worker processes ask for parsed flags
+
+
+def pytest_configure(config):
+    """Leaves the slow tests to `make test-slow`."""
+    if not config.option.markexpr:
+        config.option.markexpr = "not slow"
