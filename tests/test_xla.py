@@ -1,0 +1,46 @@
+"""The XLA setting for jaxlib 0.10 on CPU (see hparse_jax/_xla.py)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hparse_jax import _xla
+
+SQUARED_LENGTHS = """
+import hparse_jax
+import jax, jax.numpy as jnp, numpy as np
+rows = np.random.default_rng(0).standard_normal((32769, 3)).astype(np.float32)
+got = jax.jit(jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2)))(rows)
+np.testing.assert_allclose(got, np.square(rows.astype(np.float64)).sum(1), rtol=1e-6)
+"""
+
+
+def test_jaxlibs_known_wrong_result_does_not_occur():
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is compiled now, not before
+    subprocess.run([sys.executable, "-c", SQUARED_LENGTHS], env=environment, check=True)
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [
+        ("0.10.2", "", "--xla_cpu_experimental_ynn_fusion_type="),
+        ("0.10.2", "--a=1", "--a=1 --xla_cpu_experimental_ynn_fusion_type="),
+        (
+            "0.10.2",
+            "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE",
+            "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE",
+        ),
+        ("0.12.0", "--a=1", "--a=1"),
+        ("0.9.2", "", ""),
+    ],
+)
+def test_only_jaxlib_0_10_gets_the_flag_and_the_users_value_stands(
+    monkeypatch, version, before, after
+):
+    monkeypatch.setattr(_xla.importlib.metadata, "version", lambda package: version)
+    monkeypatch.setenv("XLA_FLAGS", before)
+    _xla.set_xla_flags()
+    assert os.environ["XLA_FLAGS"] == after
