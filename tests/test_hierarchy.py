@@ -1,0 +1,237 @@
+"""Hierarchies: the shipped ones say what the papers say, and trees of any depth work."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from hparse_jax import get_hierarchy
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy, Level, hierarchy_from_json, shipped_hierarchies
+
+REFERENCE = pathlib.Path(__file__).parents[2] / "shared/reference/datasets.json"
+
+# Written by hand: leaf ids of the upper body, of the lower body, and the pairs that trade places.
+_LIP = ({1, 2, 3, 4, 5, 6, 7, 11, 13, 14, 15}, {8, 9, 10, 12, 16, 17, 18, 19}, "14-15 16-17 18-19")
+EXPECTED = {
+    "lip": _LIP,
+    "synthetic": _LIP,
+    "cihp": (_LIP[0] | {10}, _LIP[1] - {10}, _LIP[2]),  # its 10 is torso-skin
+    "atr": ({1, 2, 3, 4, 11, 14, 15, 16, 17}, {5, 6, 7, 8, 9, 10, 12, 13}, "9-10 12-13 14-15"),
+    "pascal_person_part": ({1, 2, 3, 4}, {5, 6}, ""),
+    "fashion_clothing": ({1, 2, 3, 4, 6, 7, 10, 11, 13, 14, 15, 17}, {5, 8, 9, 12, 16}, ""),
+}
+
+# Four levels that no dataset has: fingers -> hands -> halves -> body.
+DEEP = {
+    "name": "deep",
+    "levels": [
+        {"name": "fine", "nodes": {
+            "background": "background", "left-thumb": "left-hand", "left-palm": "left-hand",
+            "right-thumb": "right-hand", "right-palm": "right-hand", "sole": "foot"}},
+        {"name": "limbs", "nodes": {
+            "background": "background", "foot": "lower", "left-hand": "upper",
+            "right-hand": "upper"}},
+        {"name": "halves", "nodes": {"background": "background", "upper": "body", "lower": "body"}},
+        {"name": "whole", "nodes": {"background": None, "body": None}},
+    ],
+    "flip_pairs": [["left-thumb", "right-thumb"], ["left-palm", "right-palm"]],
+    "joints": {"hand": ["left-thumb", "left-palm"]},
+    "palette": {
+        "background": [0, 0, 0], "left-thumb": [1, 0, 0], "left-palm": [2, 0, 0],
+        "right-thumb": [3, 0, 0], "right-palm": [4, 0, 0], "sole": [5, 0, 0]},
+}  # fmt: skip
+
+
+def flat(names) -> Hierarchy:
+    """A depth-1 hierarchy: a list of classes."""
+    palette = tuple((i, 0, 0) for i in range(len(names)))
+    return Hierarchy("flat", (Level("parts", tuple(names), ()),), palette=palette)
+
+
+def pairs(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple(tuple(map(int, pair.split("-"))) for pair in text.split())
+
+
+def test_every_shipped_hierarchy_is_expected_here():
+    assert set(shipped_hierarchies()) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_halves_body_and_flip_pairs_of_the_shipped_hierarchies(name):
+    hierarchy = get_hierarchy(name)
+    upper, lower, flips = EXPECTED[name]
+    ids = np.arange(len(hierarchy.levels[0].nodes), dtype=np.uint8)[None]
+    halves = [1 if i in upper else 2 if i in lower else 0 for i in ids[0]]
+    assert hierarchy.name == name
+    assert [level.name for level in hierarchy.levels] == ["parts", "halves", "body"]
+    assert hierarchy.levels[1].nodes == ("background", "upper-body", "lower-body")
+    assert hierarchy.levels[2].nodes == ("background", "full-body")
+    np.testing.assert_array_equal(hierarchy.labels_at(0, ids), ids)
+    np.testing.assert_array_equal(hierarchy.labels_at(1, ids)[0], halves)
+    np.testing.assert_array_equal(hierarchy.labels_at(2, ids)[0], ids[0] > 0)
+    assert hierarchy.flip_pairs == pairs(flips)
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="../shared/reference/datasets.json is absent")
+@pytest.mark.parametrize("name", ["lip", "pascal_person_part", "atr", "fashion_clothing"])
+def test_shipped_hierarchies_agree_with_the_datasets_reference(name):
+    hierarchy, reference = get_hierarchy(name), json.loads(REFERENCE.read_text())[name]
+    assert list(hierarchy.levels[0].nodes) == reference["classes"]
+    assert [list(pair) for pair in hierarchy.flip_pairs] == reference["flip_pairs"]
+    halves = np.asarray(hierarchy.levels[0].parents)
+    assert np.flatnonzero(halves == 1).tolist() == reference["upper"]
+    assert np.flatnonzero(halves == 2).tolist() == reference["lower"]
+    if "palette" in reference:
+        assert [list(colour) for colour in hierarchy.palette] == reference["palette"]
+    if "ssl_joints" in reference:
+        joints = {name: list(ids) for name, ids in hierarchy.joints}
+        assert joints == {k: v for k, v in reference["ssl_joints"].items() if k != "unused"}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_json_form_holds_everything(name):
+    hierarchy = get_hierarchy(name)
+    assert hierarchy_from_json(json.loads(json.dumps(hierarchy.to_json()))) == hierarchy
+
+
+def test_joints_are_the_nine_regions_of_the_structure_loss():
+    joints = dict(get_hierarchy("lip").joints)
+    assert list(joints.values()) == [
+        (1, 2, 4, 13), (5, 7, 11), (9, 12), (14,), (15,), (16,), (17,), (18,), (19,)
+    ]  # fmt: skip
+
+
+def test_ignored_pixels_stay_ignored_at_every_level_and_any_leading_shape():
+    hierarchy = get_hierarchy("lip")
+    labels = np.array([0, 5, 9, 255], np.uint8).reshape(1, 1, 2, 2)
+    for level, expected in enumerate([[0, 5, 9, 255], [0, 1, 2, 255], [0, 1, 1, 255]]):
+        mapped = hierarchy.labels_at(level, labels)
+        assert mapped.shape == labels.shape
+        assert mapped.dtype == np.uint8
+        assert mapped.ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("wrong", [20, 100, 254])
+def test_an_unknown_label_id_is_named(level, wrong):
+    labels = np.array([[0, 19], [wrong, 255]], np.uint8)
+    with pytest.raises(InputError, match=rf"\[{wrong}\].*lip"):
+        get_hierarchy("lip").labels_at(level, labels)
+
+
+def test_label_maps_of_another_type_or_level_are_refused():
+    hierarchy = get_hierarchy("lip")
+    with pytest.raises(InputError, match="level 3"):
+        hierarchy.labels_at(3, np.zeros((2, 2), np.uint8))
+    with pytest.raises(InputError, match="level -1"):
+        hierarchy.labels_at(-1, np.zeros((2, 2), np.uint8))
+
+
+def test_a_list_of_classes_alone_is_a_hierarchy():
+    hierarchy = flat(["background", "cat", "dog"])
+    assert hierarchy.labels_at(0, np.array([[2]], np.uint8)).item() == 2
+    assert hierarchy.flip_permutation(0) == (0, 1, 2)
+
+
+def test_four_levels_map_and_flip():
+    hierarchy = hierarchy_from_json(DEEP)
+    ids = np.arange(6, dtype=np.uint8)[None]
+    assert hierarchy.labels_at(1, ids)[0].tolist() == [0, 2, 2, 3, 3, 1]
+    assert hierarchy.labels_at(2, ids)[0].tolist() == [0, 1, 1, 1, 1, 2]
+    assert hierarchy.labels_at(3, ids)[0].tolist() == [0, 1, 1, 1, 1, 1]
+    assert [hierarchy.flip_permutation(level) for level in range(4)] == [
+        (0, 3, 4, 1, 2, 5), (0, 1, 3, 2), (0, 1, 2), (0, 1)
+    ]  # fmt: skip
+    assert hierarchy.children(1) == ((0,), (5,), (1, 2), (3, 4))
+    # a coarser node wears its first leaf's colour
+    assert hierarchy.palette_at(1)[:, 0].tolist() == [0, 5, 1, 3]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_swapping_labels_and_climbing_commute(name):
+    hierarchy = get_hierarchy(name)
+    ids = np.arange(len(hierarchy.levels[0].nodes), dtype=np.uint8)
+    swapped = np.asarray(hierarchy.flip_permutation(0), np.uint8)
+    np.testing.assert_array_equal(swapped[swapped], ids)
+    for level in range(3):
+        lifted = np.asarray(hierarchy.flip_permutation(level))
+        climbed = hierarchy.labels_at(level, ids[None])[0]
+        climbed_of_swapped = hierarchy.labels_at(level, swapped[None])[0]
+        np.testing.assert_array_equal(lifted[climbed], climbed_of_swapped)
+
+
+def test_flip_pairs_that_tear_a_coarser_node_apart_are_refused():
+    torn = json.loads(json.dumps(DEEP))
+    torn["flip_pairs"] = torn["flip_pairs"][:1]  # the thumbs trade places, the palms stay
+    with pytest.raises(InputError, match=r"left-hand|right-hand"):
+        hierarchy_from_json(torn)
+
+
+def test_parts_only_keeps_the_leaves():
+    parts = get_hierarchy("lip").parts_only()
+    assert len(parts.levels) == 1
+    assert parts.levels[0].nodes == get_hierarchy("lip").levels[0].nodes
+    assert parts.flip_pairs == get_hierarchy("lip").flip_pairs
+
+
+def test_a_users_json_file_is_read(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text(json.dumps(DEEP))
+    hierarchy = get_hierarchy(str(path))
+    assert hierarchy == hierarchy_from_json(DEEP)
+    assert hierarchy.levels[0].nodes[5] == "sole"
+
+
+def broken(change) -> str:
+    tree = json.loads(json.dumps(DEEP))
+    change(tree)
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "JSONDecodeError"),
+        ('{"name": "x"}', "levels"),
+        (broken(lambda t: t.pop("palette")), "palette"),
+        (broken(lambda t: t["palette"].pop("sole")), "sole"),
+        (broken(lambda t: t["palette"].update(sole=[0, 0, 256])), "palette"),
+        (broken(lambda t: t["levels"][0]["nodes"].update(sole="nowhere")), "nowhere"),
+        (broken(lambda t: t["levels"][0]["nodes"].update(sole="background")), "sole"),
+        (broken(lambda t: t["levels"][1]["nodes"].update(ghost="upper")), "ghost"),
+        (broken(lambda t: t["flip_pairs"].append(["sole", "heel"])), "heel"),
+        (broken(lambda t: t["flip_pairs"].append(["sole", "left-palm"])), "at most once"),
+        (broken(lambda t: t["joints"].update(nose=[])), "nose"),
+    ],
+)
+def test_a_wrong_json_file_is_told_with_its_name(tmp_path, text, message):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        get_hierarchy(str(path))
+    assert "mine.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["lipp", "nowhere.json", "", "../hierarchies/lip"])
+def test_an_unknown_name_lists_the_known(name):
+    with pytest.raises(InputError, match="fashion_clothing"):
+        get_hierarchy(name)
+
+
+def test_first_node_must_be_background():
+    with pytest.raises(InputError, match="background"):
+        flat(["cat", "dog"])
+
+
+def test_more_classes_than_label_ids_are_refused():
+    with pytest.raises(InputError, match="254"):
+        flat(["background", *(f"class-{i}" for i in range(254))])
+
+
+def test_a_hierarchy_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_hierarchy("lip").name = "other"
