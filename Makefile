@@ -3,6 +3,7 @@
 
 PYTHON ?=
 INSTALLED = .venv/.installed
+SUITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 
 .PHONY: demo test test-slow lint
 
@@ -16,25 +17,25 @@ test-slow: $(INSTALLED)
 	.venv/bin/python -m pytest -m slow
 
 lint: $(INSTALLED)
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
 
-# Written last, and holds what was installed: an interrupted installation does not count, and
-# files that are newer but the same (a fresh checkout, a copied folder) install nothing.
+# The stamp is written last and says what was installed and where: an interrupted installation or
+# a copied folder does not count, and files that are newer but the same install nothing.
 $(INSTALLED): requirements.txt pyproject.toml
-	@cat $^ | cmp -s - $@ && touch $@ || { \
+	@{ pwd; cat $^; } | cmp -s - $@ && touch $@ || { \
 	set -e; rm -f $@; \
-	if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
+	if ! .venv/bin/python $(SUITS) || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
 	    for python in $(or $(PYTHON),python3 python3.12 python3.11) none; do \
-	        $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
-	            2>/dev/null && break; \
+	        $$python $(SUITS) && break || true; \
 	    done; \
 	    if [ $$python = none ]; then \
-	        echo "No Python 3.11 or 3.12 found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	        echo "No Python 3.11 or 3.12 found (looked for: $(or $(PYTHON),python3 python3.12 python3.11))." \
+	            "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
 	        exit 1; \
 	    fi; \
 	    $$python -m venv --clear .venv; \
 	fi; \
 	echo "Installing into .venv (once, a few minutes)"; \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'; \
-	cat $^ > $@; }
+	{ pwd; cat $^; } > $@; }
