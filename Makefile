@@ -5,7 +5,7 @@ PYTHON ?=
 INSTALLED = .venv/.installed
 SUITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow lint always
 
 demo: $(INSTALLED)
 	.venv/bin/python experiments/demo.py
@@ -22,8 +22,8 @@ lint: $(INSTALLED)
 
 # The stamp is written last and says what was installed and where: an interrupted installation or
 # a copied folder does not count, and files that are newer but the same install nothing.
-$(INSTALLED): requirements.txt pyproject.toml
-	@{ pwd; cat $^; } | cmp -s - $@ && touch $@ || { \
+$(INSTALLED): always
+	@{ pwd; cat requirements.txt pyproject.toml; } | cmp -s - $@ || { \
 	set -e; rm -f $@; \
 	if ! .venv/bin/python $(SUITS) || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
 	    for python in $(or $(PYTHON),python3 python3.12 python3.11) none; do \
@@ -38,4 +38,4 @@ $(INSTALLED): requirements.txt pyproject.toml
 	fi; \
 	echo "Installing into .venv (once, a few minutes)"; \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'; \
-	{ pwd; cat $^; } > $@; }
+	{ pwd; cat requirements.txt pyproject.toml; } > $@; }
