@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=hparse
+#SBATCH --ntasks-per-node=1
+#SBATCH --signal=TERM@120
+# Trains on the GPUs of one or more SLURM nodes, one process a node:
+#   CONFIG=configs/lip.py WORKDIR=runs/lip DATA_DIR=/data \
+#   sbatch --nodes=2 --gpus-per-node=4 --cpus-per-task=32 --time=24:00:00 experiments/launch/slurm.sh
+# Further arguments go to `hparse train`. Two minutes before the time is up the run saves a
+# checkpoint and stops (exit code 143); submitted again it goes on from there.
+set -euo pipefail
+: "${CONFIG:?}" "${WORKDIR:?}" "${DATA_DIR:?}"
+cd "${SLURM_SUBMIT_DIR:-.}"
+srun .venv/bin/hparse train --distributed --config="$CONFIG" --workdir="$WORKDIR" \
+    --config.data_dir="$DATA_DIR" "$@"
