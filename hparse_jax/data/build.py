@@ -26,11 +26,13 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", "data", "Where the built datasets lie.")
 
 
-def main(argv: list[str]) -> int | None:
+def main(argv: list[str]) -> int:
     """`hparse build DATASET --manual_dir=RAW --data_dir=OUT`."""
     if len(argv) != 1:
-        raise InputError(f"build takes one dataset, not {argv}; known are {', '.join(DATASETS)}")
+        print(f"usage: hparse build DATASET; known are {', '.join(DATASETS)}", file=sys.stderr)
+        return 2
     build(argv[0], flags.FLAGS.data_dir, flags.FLAGS.manual_dir)
+    return 0
 
 
 def build(

@@ -32,8 +32,8 @@ from hparse_jax.hierarchy import get_hierarchy
 
 RAW_NAME = "clothing-co-parsing"
 
-# CCP label -> class. CCP labels that are not here (bodysuit, cape, gloves, romper, tights, ...) have
-# no counterpart among the 18 classes.
+# CCP label -> class. The CCP labels that are not here (bodysuit, cape, gloves, romper, tights, ...)
+# have no counterpart among the 18 classes.
 CLASS_OF = {
     "null": "background",
     "accessories": "accessories",
@@ -92,9 +92,9 @@ CLASS_OF = {
 class Scan:
     """What a raw folder holds.
 
-    class_ids: label id -> leaf id. splits: split name -> photo ids. dropped: photos left out because
-    they hold a label without a class; unmapped: how many photos hold each such label. tags_only:
-    photos that CCP has no pixel labels for.
+    class_ids: label id -> leaf id. splits: split name -> photo ids. dropped: photos left out for
+    labels without a class; unmapped: how many photos hold each such label. tags_only: photos that
+    CCP has no pixel labels for.
     """
 
     raw: pathlib.Path

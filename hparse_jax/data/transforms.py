@@ -1,0 +1,80 @@
+"""Random scale, crop and flip of a photo and its labels: uint8 in, uint8 out.
+
+Every function is pure; chance comes in as a NumPy generator.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from hparse_jax.hierarchy import IGNORE, Hierarchy
+
+
+def flip_image(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The mirror image."""
+    return cv2.flip(image, 1)
+
+
+def flip_labels(labels: UInt8[np.ndarray, "h w"], hierarchy: Hierarchy) -> UInt8[np.ndarray, "h w"]:
+    """The leaf labels of the mirror image: left and right trade places, 255 stays 255."""
+    swap = np.arange(256, dtype=np.uint8)
+    permutation = hierarchy.flip_permutation(0)
+    swap[: len(permutation)] = permutation
+    return cv2.LUT(cv2.flip(labels, 1), swap)
+
+
+def random_scale_crop(
+    image: UInt8[np.ndarray, "h w 3"],
+    labels: UInt8[np.ndarray, "h w"],
+    rng: np.random.Generator,
+    crop: tuple[int, int],
+    scale: tuple[float, float],
+    mean: tuple[float, float, float],
+) -> tuple[UInt8[np.ndarray, "ch cw 3"], UInt8[np.ndarray, "ch cw"]]:
+    """A random window of the photo at a random scale (CNIF section 4.1).
+
+    crop: (height, width) of the window in pixels. scale: the sides of the photo are multiplied by
+    a number uniform in (smallest, largest). Along a side where the scaled photo is longer than the
+    window, the window lies anywhere in it; where it is shorter, it lies anywhere in the window and
+    the rest is padding: `mean` (RGB 0-255, rounded) in the image, 255 in the labels.
+    """
+    height, width = labels.shape
+    factor = rng.uniform(*scale)
+    before_y, after_y, shown_h, step_y, start_y = _place(rng, height, crop[0], factor)
+    before_x, after_x, shown_w, step_x, start_x = _place(rng, width, crop[1], factor)
+    # Only what the window shows is rendered, straight from the photo: resizing the whole photo
+    # first costs several times as much.
+    window_to_photo = np.array([[step_x, 0, start_x], [0, step_y, start_y]])
+
+    def render(pixels, interpolation, fill):
+        shown = cv2.warpAffine(
+            pixels,
+            window_to_photo,
+            (shown_w, shown_h),
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return cv2.copyMakeBorder(
+            shown, before_y, after_y, before_x, after_x, cv2.BORDER_CONSTANT, value=fill
+        )
+
+    colour = [round(value) for value in mean]
+    return render(image, cv2.INTER_LINEAR, colour), render(labels, cv2.INTER_NEAREST, IGNORE)
+
+
+def _place(
+    rng: np.random.Generator, side: int, crop: int, factor: float
+) -> tuple[int, int, int, float, float]:
+    """Where the window lies along one side, in pixels.
+
+    Returns the padding before and after, how much of the scaled photo shows, and the map from the
+    i-th pixel that shows to its place in the photo, `step * i + start`.
+    """
+    scaled = max(1, round(side * factor))
+    room = scaled - crop
+    offset = int(rng.integers(min(0, room), max(0, room), endpoint=True))
+    first, last = max(0, offset), min(scaled, offset + crop)
+    # Pixel centres lie at half integers of both grids.
+    step = side / scaled
+    start = (first + 0.5) * step - 0.5
+    return first - offset, offset + crop - last, last - first, step, start
