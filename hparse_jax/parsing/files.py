@@ -1,0 +1,137 @@
+"""Photographs in, results out: finding, naming, reading and writing files."""
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from hparse_jax.errors import InputError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photograph to parse: where it lies, and the path of its results without a suffix."""
+
+    path: pathlib.Path
+    results: pathlib.Path
+
+    def result(self, ending: str) -> pathlib.Path:
+        """The file of one result, e.g. ending ".png" or "_overlay.jpg"."""
+        return self.results.with_name(self.results.name + ending)
+
+
+def find_photos(
+    inputs: Iterable[str | os.PathLike], output: str | os.PathLike, endings: tuple[str, ...]
+) -> list[Photo]:
+    """The photographs among files and folders (searched recursively), with their results' paths.
+
+    A photo in a folder keeps its path relative to that folder; photos that share it up to the
+    suffix keep the suffix in the name (x_jpg, x_png). A file named directly is taken whatever its
+    suffix, and even when it is missing, so that reading it fails later without stopping the
+    others. Inside a folder, hidden files and what lies under `output` are left out.
+    endings: of the files that will be written for every photo.
+    Raises InputError when there is no photo, or when a result would overwrite another photo's
+    result or a photo.
+    """
+    output = pathlib.Path(output)
+    found: dict[pathlib.Path, pathlib.Path] = {}  # absolute path -> path relative to its folder
+    for name in map(pathlib.Path, inputs):
+        if not name.is_dir():
+            found.setdefault(name.absolute(), pathlib.Path(name.name))
+            continue
+        if output.resolve() == name.resolve():
+            raise InputError(f"--output={output} is the photographs' own folder; give another one")
+        for path in _photos_under(name, output.resolve()):
+            found.setdefault(path.absolute(), path.relative_to(name))
+    if not found:
+        looked = ", ".join(map(str, inputs)) or "nothing"
+        raise InputError(
+            f"no photograph found in {looked}; give photographs ({' '.join(SUFFIXES)}) or folders"
+        )
+    stems = collections.Counter(_key(relative.with_suffix("")) for relative in found.values())
+    photos = []
+    for path, relative in found.items():
+        results = relative.with_suffix("")
+        if stems[_key(results)] > 1 and relative.suffix:
+            results = results.with_name(f"{results.name}_{relative.suffix[1:]}")
+        photos.append(Photo(path, output / results))
+    _check_collisions(photos, endings)
+    return photos
+
+
+def _photos_under(folder: pathlib.Path, output: pathlib.Path) -> Iterable[pathlib.Path]:
+    for parent, folders, files in os.walk(folder):
+        here = pathlib.Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() != output
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and pathlib.Path(name).suffix.lower() in SUFFIXES:
+                yield here / name
+
+
+def _check_collisions(photos: list[Photo], endings: tuple[str, ...]) -> None:
+    taken = {_key(photo.path): photo for photo in photos}
+    for photo in photos:
+        for ending in endings:
+            result = photo.result(ending)
+            other = taken.setdefault(_key(result.absolute()), photo)
+            if other is not photo or _key(result.absolute()) == _key(photo.path):
+                raise InputError(
+                    f"{result} would be written for {photo.path} and belongs to {other.path}; "
+                    "rename one of them or parse them into different --output folders"
+                )
+
+
+def _key(path: pathlib.Path) -> str:
+    return str(path).casefold()  # names that differ in case only are one file on some systems
+
+
+def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
+    """A photograph as RGB, upright (EXIF orientation applied).
+
+    Grey, palette, 1-bit, CMYK and 16-bit files are converted (16-bit scaled to 8), transparency is
+    laid over white, of an animation the first frame counts. Raises InputError naming the file when
+    it is missing, broken, truncated or in no known format.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a readable photograph ({reason})") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range; save it with 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.int64)
+        # 257 = 65535 / 255; "I" is also what some 16-bit files are read as
+        image = Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file that is either complete or not there, making its folder when needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
