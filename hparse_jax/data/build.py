@@ -89,7 +89,9 @@ def _contents(builder) -> str:
     metadata = info.metadata or {}
     notes = []
     if metadata.get("left_out"):
-        labels = ", ".join(f"{n} {c}" for n, c in sorted(metadata["left_out_labels"].items()))
+        labels = ", ".join(
+            f"{n} {label}" for label, n in sorted(metadata["left_out_labels"].items())
+        )
         notes.append(f"{metadata['left_out']} left out for labels without a class ({labels})")
     if metadata.get("tags_only"):
         notes.append(f"{metadata['tags_only']} left out for want of pixel labels")

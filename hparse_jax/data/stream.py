@@ -111,7 +111,7 @@ def training_stream(
     photos = grain.MapDataset.source(open_split(config, config.train_split)).seed(config.seed)
     examples = photos.shuffle().repeat().random_map(example)
     mine = examples[process_index::process_count]
-    batches = mine.batch(config.batch_size // process_count)[start_step:]
+    batches = mine.batch(config.batch_size // process_count, drop_remainder=True)[start_step:]
     batches = batches.to_iter_dataset(_WORKER_READ if config.workers else _THREADED_READ)
     workers = grain.MultiprocessingOptions(num_workers=config.workers)
     return TrainingStream(iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker)))

@@ -25,7 +25,6 @@ import PIL.Image
 import scipy.io
 import tensorflow_datasets as tfds
 import tqdm
-from jaxtyping import Integer
 
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -217,7 +216,7 @@ def _read_label_list(raw: pathlib.Path) -> list[str]:
     return [str(np.ravel(cell)[0]) for cell in _load_mat(raw / "label_list.mat", "label_list").flat]
 
 
-def _read_labels(raw: pathlib.Path, photo_id: str) -> Integer[np.ndarray, "h w"]:
+def _read_labels(raw: pathlib.Path, photo_id: str) -> np.ndarray:
     return _load_mat(_label_path(raw, photo_id), "groundtruth")
 
 

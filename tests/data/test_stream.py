@@ -1,0 +1,186 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from hparse_jax.config import Config
+from hparse_jax.data.canvas import canvas_size
+from hparse_jax.data.stream import evaluation_batches, num_photos, open_split, training_stream
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
+
+HIERARCHY = get_hierarchy("fashion_clothing")
+
+
+def config(data_dir, **fields):
+    fields = {"batch_size": 4, "crop": (33, 41), "workers": 0, "seed": 3} | fields
+    return Config(dataset="fashion_clothing", data_dir=str(data_dir), **fields)
+
+
+def batches(data_dir, count, start_step=0, process_index=0, process_count=1, **fields):
+    with training_stream(
+        config(data_dir, **fields), HIERARCHY, start_step, process_index, process_count
+    ) as stream:
+        return list(itertools.islice(stream, count))
+
+
+def assert_equal(left, right):
+    for a, b in zip(left, right, strict=True):
+        assert sorted(a) == sorted(b) == ["id", "image", "label"]
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+@pytest.fixture(scope="module")
+def reference(built):
+    return batches(built, 6)
+
+
+def test_batches_are_uint8_crops_with_known_labels(reference):
+    for batch in reference:
+        assert batch["image"].shape == (4, 33, 41, 3)
+        assert batch["label"].shape == (4, 33, 41)
+        assert batch["image"].dtype == batch["label"].dtype == np.uint8
+        assert set(np.unique(batch["label"])) <= {0, 8, 10, 11, 255}
+        assert [type(str(i)) for i in batch["id"]] == [str] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_the_batches(built, reference, workers):
+    assert_equal(batches(built, 6, workers=workers), reference)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_share_the_global_batches(built, reference, processes):
+    parts = [batches(built, 6, process_index=p, process_count=processes) for p in range(processes)]
+    for step, batch in enumerate(reference):
+        for key, value in batch.items():
+            together = np.empty_like(value)
+            for p, part in enumerate(parts):
+                together[p::processes] = part[step][key]
+            np.testing.assert_array_equal(together, value)
+
+
+@pytest.mark.parametrize(("workers", "start"), [(0, 3), (2, 3), (0, 5)])
+def test_starting_later_equals_iterating_there(built, reference, workers, start):
+    later = batches(built, 6 - start, start_step=start, workers=workers)
+    assert_equal(later, reference[start:])
+
+
+def test_starting_far_away_needs_no_iterating(built):
+    far = batches(built, 1, start_step=10**9)
+    assert far[0]["image"].shape == (4, 33, 41, 3)
+
+
+def test_another_seed_gives_other_batches(built, reference):
+    assert any(
+        (a["image"] != b["image"]).any()
+        for a, b in zip(batches(built, 6, seed=4), reference, strict=True)
+    )
+
+
+def test_each_epoch_shows_every_photo_once_in_another_order_and_guise(built):
+    steps = batches(built, 10, batch_size=1)  # 5 photos: two epochs
+    ids = [str(step["id"][0]) for step in steps]
+    assert sorted(ids[:5]) == sorted(ids[5:]) == [f"000{i}" for i in range(1, 6)]
+    first = {str(s["id"][0]): s["image"] for s in steps[:5]}
+    assert all((first[str(s["id"][0])] != s["image"]).any() for s in steps[5:])
+    orders = {
+        tuple(str(s["id"][0]) for s in batches(built, 5, 5 * epoch, batch_size=1))
+        for epoch in range(4)
+    }
+    assert len(orders) > 1
+
+
+def test_photos_are_rgb(built):
+    """The drawn photos have no red; their blue grows with the label."""
+    batch = batches(built, 1, scale=(1.0, 1.0))[0]
+    inside = batch["label"] == 8
+    assert batch["image"][inside][:, 0].max() < 40
+    assert batch["image"][inside][:, 2].mean() > 120
+
+
+def test_flips_come_half_of_the_time_and_only_when_asked(built):
+    def flipped(**fields):
+        """The stripes' classes go 0, 10, 11, 8 from left to right, or the other way round."""
+        directions = []
+        for batch in batches(built, 16, scale=(1.0, 1.0), crop=(160, 100), **fields):
+            for label in batch["label"]:
+                row = label[(label != 255).any(1)][0]
+                row = row[row != 255]
+                directions.append(row[0] == 8)
+        return np.mean(directions)
+
+    assert flipped(flip=False) == 0
+    assert 0.3 < flipped(flip=True) < 0.7
+
+
+def test_memory_of_a_batch_is_its_own(built):
+    """Changing a batch must not reach the next one, worker buffers are not handed out."""
+    with training_stream(config(built, workers=1), HIERARCHY) as stream:
+        first = next(stream)
+        assert first["image"].flags.owndata
+        first["image"][:] = 0
+        assert next(stream)["image"].any()
+
+
+def test_closing_twice_is_fine(built):
+    stream = training_stream(config(built), HIERARCHY)
+    next(stream)
+    stream.close()
+    stream.close()
+
+
+def test_batches_must_divide_by_the_processes(built):
+    with pytest.raises(InputError, match=r"config\.batch_size=4: .* 3 processes"):
+        training_stream(config(built), HIERARCHY, process_count=3)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_evaluation_shows_every_photo_once_at_its_own_size(built, split, processes):
+    seen = []
+    for p in range(processes):
+        for batch in evaluation_batches(config(built), split, 2, p, processes):
+            assert batch.images.shape[0] == 2
+            assert batch.valid.sum() == len(batch.ids)
+            for i, photo_id in enumerate(batch.ids):
+                assert batch.images.shape[1:3] == canvas_size(*batch.sizes[i].tolist())
+                seen.append((photo_id, tuple(batch.sizes[i].tolist())))
+    source = open_split(config(built), split)
+    expected = []
+    for record in (source[i] for i in range(len(source))):
+        image = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_COLOR)
+        expected.append((record["id"].decode(), image.shape[:2]))
+    assert sorted(seen) == sorted(expected)
+    assert len(seen) == num_photos(config(built), split)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_labels_outside_the_hierarchy_name_the_record(built, workers):
+    small = Hierarchy("small", (Level("parts", ("background", "all"), ()),), (), ((0, 0, 0),) * 2)
+    with (
+        training_stream(config(built, workers=workers), small) as stream,
+        pytest.raises(InputError, match=r"record 000\d: label id \d+ is not in hierarchy small"),
+    ):
+        next(stream)
+
+
+def test_evaluation_checks_labels_too(built):
+    with pytest.raises(InputError, match=r"record 000\d: label id"):
+        list(evaluation_batches(config(built, hierarchy="pascal_person_part"), "val", 2))
+
+
+@pytest.mark.parametrize(
+    ("fields", "split", "expected"),
+    [
+        ({"data_dir": "/nowhere"}, "train", "/nowhere.*hparse build fashion_clothing"),
+        ({"dataset": "lip"}, "train", "'lip'.*hparse build lip"),
+        ({}, "test", "no split 'test'; it has train, val"),
+    ],
+)
+def test_what_is_not_built_is_named_with_the_remedy(built, fields, split, expected):
+    wrong = Config(**({"dataset": "fashion_clothing", "data_dir": str(built)} | fields))
+    with pytest.raises(InputError, match=expected):
+        open_split(wrong, split)

@@ -1,0 +1,120 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
+from hparse_jax.hierarchy import get_hierarchy
+
+MEAN = (123.675, 116.28, 103.53)
+ROUNDED = (124, 116, 104)
+
+
+def coded_photo(height, width):
+    """Every pixel tells where it is: (16 y, 16 x, 7) in the image, y * width + x in the labels."""
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([16 * y, 16 * x, np.full_like(x, 7)], -1).astype(np.uint8)
+    return image, (y * width + x).astype(np.uint8)
+
+
+def random_labels(hierarchy, shape=(13, 8)):
+    ids = [*range(len(hierarchy.levels[0].nodes)), 255]
+    return np.random.default_rng(0).choice(ids, shape).astype(np.uint8)
+
+
+def test_flip_twice_is_the_identity():
+    hierarchy = get_hierarchy("lip")
+    labels = random_labels(hierarchy)
+    image = np.random.default_rng(1).integers(0, 256, (13, 8, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(flip_image(flip_image(image)), image)
+    np.testing.assert_array_equal(flip_labels(flip_labels(labels, hierarchy), hierarchy), labels)
+
+
+def test_flip_mirrors_and_swaps_left_and_right():
+    hierarchy = get_hierarchy("lip")
+    swap = {14: 15, 15: 14, 16: 17, 17: 16, 18: 19, 19: 18}
+    labels = random_labels(hierarchy)
+    expected = [[swap.get(i, i) for i in reversed(row)] for row in labels.tolist()]
+    assert flip_labels(labels, hierarchy).tolist() == expected
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.tuples(st.integers(1, 15), st.integers(1, 15)),
+    crop=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    scale=st.floats(0.5, 2.0),
+)
+def test_image_and_labels_stay_aligned(seed, size, crop, scale):
+    image, labels = coded_photo(*size)
+    rng = np.random.default_rng(seed)
+    out, ids = random_scale_crop(image, labels, rng, crop, (scale, scale), MEAN)
+    assert out.shape == (*crop, 3)
+    assert ids.shape == crop
+    photo = ids != 255
+    np.testing.assert_array_equal(photo, (out != ROUNDED).any(-1))
+    # The label is that of the nearest pixel, the colour is mixed from the pixels around.
+    y, x = np.divmod(ids[photo].astype(float), size[1])
+    assert np.abs(out[photo][:, 0] / 16 - y).max() <= 0.5 + 1.5 / 16
+    assert np.abs(out[photo][:, 1] / 16 - x).max() <= 0.5 + 1.5 / 16
+    # What the scaled photo has room for shows, all of it where the window is larger.
+    scaled = [max(1, round(side * scale)) for side in size]
+    rows, columns = photo.any(1).sum(), photo.any(0).sum()
+    assert (rows, columns) == (min(scaled[0], crop[0]), min(scaled[1], crop[1]))
+    assert photo.sum() == rows * columns
+
+
+def test_scaling_is_bilinear_between_pixel_centres():
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    labels = rng.integers(0, 18, (9, 12)).astype(np.uint8)
+    crop = (15, 20)  # exactly the photo at 5/3: nothing is left to chance
+    out, ids = random_scale_crop(image, labels, rng, crop, (5 / 3, 5 / 3), MEAN)
+    for i in range(crop[0]):
+        for j in range(crop[1]):
+            y, x = (i + 0.5) * 9 / 15 - 0.5, (j + 0.5) * 12 / 20 - 0.5
+            assert ids[i, j] == labels[round(y), round(x)]
+            corners = [(int(np.floor(y)) + a, int(np.floor(x)) + b) for a in (0, 1) for b in (0, 1)]
+            colour = sum(
+                (1 - abs(y - a)) * (1 - abs(x - b)) * image[np.clip(a, 0, 8), np.clip(b, 0, 11)]
+                for a, b in corners
+            )
+            # OpenCV may round positions to 1/32 pixel.
+            np.testing.assert_allclose(out[i, j], colour, atol=1 + 2 * 255 / 64)
+
+
+def test_a_small_photo_lies_anywhere_in_the_window_unchanged():
+    image, labels = coded_photo(5, 6)
+    places = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        out, ids = random_scale_crop(image, labels, rng, (7, 9), (1.0, 1.0), MEAN)
+        top, left = np.argwhere(ids != 255)[0]
+        np.testing.assert_array_equal(ids[top : top + 5, left : left + 6], labels)
+        np.testing.assert_array_equal(out[top : top + 5, left : left + 6], image)
+        places.add((int(top), int(left)))
+    assert places == {(top, left) for top in range(3) for left in range(4)}
+
+
+def test_the_window_lies_anywhere_in_a_large_photo():
+    image, labels = coded_photo(7, 9)
+    places = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        out, ids = random_scale_crop(image, labels, rng, (5, 6), (1.0, 1.0), MEAN)
+        top, left = divmod(int(ids[0, 0]), 9)
+        np.testing.assert_array_equal(ids, labels[top : top + 5, left : left + 6])
+        np.testing.assert_array_equal(out, image[top : top + 5, left : left + 6])
+        places.add((top, left))
+    assert places == {(top, left) for top in range(3) for left in range(4)}
+
+
+def test_scales_fill_their_range():
+    image, labels = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8)
+    sides = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        ids = random_scale_crop(image, labels, rng, (220, 220), (0.5, 2.0), MEAN)[1]
+        sides.append(np.sqrt((ids == 0).sum()))
+    assert 50 <= min(sides) < 55
+    assert 195 < max(sides) <= 200
+    assert abs(np.mean(sides) - 125) < 8  # uniform: mean 125, standard error 2.5
