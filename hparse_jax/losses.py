@@ -1,0 +1,102 @@
+"""The training loss: cross-entropy of every map of every level (CNIF Eq. 18)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, UInt8
+
+from hparse_jax.config import LossConfig
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import IGNORE, Hierarchy
+from hparse_jax.models import ParserOutput
+from hparse_jax.models.layers import resize
+
+
+def parsing_loss(
+    output: ParserOutput,
+    labels: UInt8[Array, "b h w"],
+    hierarchy: Hierarchy,
+    config: LossConfig,
+    valid_pixels: Float[Array, ""] | None = None,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Eq. 18 summed over the levels, and its terms by name ("parts/fused", "auxiliary", ...).
+
+    Maps are brought to the size of the labels; each term is the mean over the batch's valid pixels
+    (label not 255) and 0 when there are none. A level with direct inference alone has one term.
+    valid_pixels: divide by this count instead of the batch's own, so that the losses of the pieces
+    of a batch add up to the loss of the whole. Labels must lie in the hierarchy: the data stream
+    checks them.
+    Raises InputError when config.level_weights does not fit the levels of the output.
+    """
+    levels = output.levels
+    weights = config.level_weights or (1.0,) * len(levels)
+    if len(weights) != len(levels):
+        raise InputError(
+            f"config.loss.level_weights={weights}: give {len(levels)} weights, finest level first"
+        )
+    if valid_pixels is None:
+        valid_pixels = count_valid(labels)
+    size = labels.shape[1:3]
+    terms = {}
+    total = jnp.zeros(())
+    for depth, (level, weight) in enumerate(zip(levels, weights, strict=True)):
+        targets = jnp.asarray(hierarchy.table(depth))[labels]
+        maps = {"direct": level.direct, "top_down": level.top_down, "bottom_up": level.bottom_up}
+        maps = {source: logits for source, logits in maps.items() if logits is not None}
+        if len(maps) > 1:
+            maps["fused"] = level.fused
+        name = hierarchy.levels[depth].name
+        for source, logits in maps.items():
+            term = cross_entropy(resize(logits, size), targets) / jnp.maximum(valid_pixels, 1.0)
+            terms[f"{name}/{source}"] = term
+            total = total + weight * term
+        if config.lovasz_weight:
+            # A ratio of areas, not a mean over pixels: pieces of a batch weigh in by their pixels.
+            share = count_valid(labels) / jnp.maximum(valid_pixels, 1.0)
+            probabilities = jax.nn.softmax(resize(level.fused, size))
+            terms[f"{name}/lovasz"] = lovasz_softmax(probabilities, targets) * share
+            total = total + weight * config.lovasz_weight * terms[f"{name}/lovasz"]
+    if output.auxiliary is not None:
+        logits = resize(output.auxiliary, size)
+        terms["auxiliary"] = cross_entropy(logits, labels) / jnp.maximum(valid_pixels, 1.0)
+        total = total + config.auxiliary_weight * terms["auxiliary"]
+    return total, terms
+
+
+def count_valid(labels: UInt8[Array, "..."]) -> Float[Array, ""]:
+    """How many labels are not 255."""
+    return jnp.sum(labels != IGNORE, dtype=jnp.float32)
+
+
+def cross_entropy(
+    logits: Float[Array, "b h w c"], targets: Int[Array, "b h w"] | UInt8[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Sum over the valid pixels of -log softmax(logits)[target]."""
+    valid = targets != IGNORE
+    safe = jnp.where(valid, targets, 0).astype(jnp.int32)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, safe)
+    return jnp.sum(jnp.where(valid, losses, 0.0))
+
+
+def lovasz_softmax(
+    probabilities: Float[Array, "b h w c"], targets: UInt8[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Lovasz-softmax (Berman et al. 2018, Eq. 9): a surrogate of 1 - IoU, mean over the classes
+    that occur in the batch."""
+    classes = probabilities.shape[-1]
+    valid = (targets != IGNORE).reshape(-1)
+    truth = (targets.reshape(-1)[:, None] == jnp.arange(classes)) & valid[:, None]
+    errors = jnp.abs(truth - probabilities.reshape(-1, classes)) * valid[:, None]
+    # Ignored pixels have error 0 and sort last, where they carry no weight.
+    order = jnp.argsort(-errors, axis=0)
+    sorted_errors = jnp.take_along_axis(errors, order, 0)
+    sorted_truth = jnp.take_along_axis(truth, order, 0).astype(jnp.float32)
+    sorted_valid = jnp.take_along_axis(valid[:, None], order, 0)
+    positives = sorted_truth.sum(0)
+    intersection = positives - jnp.cumsum(sorted_truth, 0)
+    union = positives + jnp.cumsum((1.0 - sorted_truth) * sorted_valid, 0)
+    jaccard = 1.0 - intersection / jnp.maximum(union, 1.0)
+    gradient = jnp.diff(jaccard, axis=0, prepend=jnp.zeros((1, classes)))
+    losses = jnp.sum(sorted_errors * jax.lax.stop_gradient(gradient), 0)
+    present = positives > 0
+    return jnp.sum(jnp.where(present, losses, 0.0)) / jnp.maximum(jnp.sum(present), 1)

@@ -1,0 +1,113 @@
+"""Layers that every network shares: convolution with batch norm, bilinear resize, normalising."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, UInt8
+
+# Torch keeps 0.9 of the running average too, but calls it momentum 0.1.
+BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+# From this dilation on, nine shifted products beat XLA's dilated convolution: whole taps fall
+# into the padding of the small maps on which such dilations are used, and are skipped.
+_SHIFTED_FROM = 6
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch norm and, unless told otherwise, ReLU.
+
+    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), features].
+    """
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    dilation: int = 1
+    relu: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool = False
+    ) -> Float[Array, "b h2 w2 features"]:
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", kernel_init, shape)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        if self.kernel == 3 and self.stride == 1 and self.dilation >= _SHIFTED_FROM:
+            x = shifted_convolution(x, kernel, self.dilation)
+        else:
+            x = convolution(x, kernel, self.stride, self.dilation)
+        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="norm")(x)
+        return nn.relu(x) if self.relu else x
+
+
+def convolution(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k i o"],
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Float[Array, "b h2 w2 o"]:
+    """Two-dimensional convolution, padded by half the (dilated) kernel on every side.
+
+    With an odd side 2n + 1, output i of stride 2 is centred on input 2i: grids stay aligned.
+    """
+    padding = dilation * (kernel.shape[0] // 2)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def shifted_convolution(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], dilation: int
+) -> Float[Array, "b h w o"]:
+    """The same 3x3 convolution of stride 1 as nine 1x1 products of shifted, cropped maps."""
+    height, width = x.shape[1:3]
+    total = jnp.einsum("bhwc,co->bhwo", x, kernel[1, 1])
+    for row in range(3):
+        for column in range(3):
+            dy, dx = (row - 1) * dilation, (column - 1) * dilation
+            if (row, column) == (1, 1) or abs(dy) >= height or abs(dx) >= width:
+                continue
+            seen = x[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+            tap = jnp.einsum("bhwc,co->bhwo", seen, kernel[row, column])
+            rows, columns = (max(-dy, 0), max(dy, 0)), (max(-dx, 0), max(dx, 0))
+            total = total + jnp.pad(tap, ((0, 0), rows, columns, (0, 0)))
+    return total
+
+
+def interpolation_matrix(size_out: int, size_in: int) -> Float[np.ndarray, "size_out size_in"]:
+    """Bilinear interpolation along one side with align_corners=True: `out = matrix @ in`.
+
+    Output i reads input position i * (size_in - 1) / (size_out - 1).
+    """
+    position = np.linspace(0.0, size_in - 1.0, size_out)[:, None]
+    return np.maximum(0.0, 1.0 - np.abs(position - np.arange(size_in))).astype(np.float32)
+
+
+def resize(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    """Bilinear resize with align_corners=True, as two small matrix products."""
+    if x.shape[1:3] == tuple(size):
+        return x
+    rows = jnp.asarray(interpolation_matrix(size[0], x.shape[1]), x.dtype)
+    columns = jnp.asarray(interpolation_matrix(size[1], x.shape[2]), x.dtype)
+    x = jnp.einsum("Hh,bhwc->bHwc", rows, x)
+    return jnp.einsum("Ww,bHwc->bHWc", columns, x)
+
+
+def normalise(
+    images: UInt8[Array, "b h w 3"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "b h w 3"]:
+    """Bytes 0-255 -> float32 (x - mean) / std per channel; runs on the device."""
+    scale = 1.0 / jnp.asarray(std, jnp.float32)
+    return (images.astype(jnp.float32) - jnp.asarray(mean, jnp.float32)) * scale

@@ -1,0 +1,176 @@
+"""The whole CNIF parser, built from a hierarchy and a config (sections 3.2 to 3.4)."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hparse_jax.config import ModelConfig
+from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.backbone import ImageEmbedding
+from hparse_jax.models.fusion import FusionNetwork, Gates, StaticFusion
+from hparse_jax.models.layers import ConvNorm
+from hparse_jax.models.nodes import NodeAttention, NodeHead, child_message, parent_message
+from hparse_jax.models.resnet import ResNet
+
+
+@flax.struct.dataclass
+class LevelOutput:
+    """Float32 logits of one level, nodes in id order, at 1/8 of the image.
+
+    top_down is None at the root, bottom_up at the leaves; fused is direct where it is alone.
+    gates: source -> confidence per image and node; empty without conditional fusion.
+    """
+
+    direct: Float[Array, "b h w nodes"]
+    top_down: Float[Array, "b h w nodes"] | None
+    bottom_up: Float[Array, "b h w nodes"] | None
+    fused: Float[Array, "b h w nodes"]
+    gates: dict[str, Float[Array, "b nodes"]]
+
+
+@flax.struct.dataclass
+class ParserOutput:
+    """levels: finest first. auxiliary: leaf logits read from block 3, or None."""
+
+    levels: tuple[LevelOutput, ...]
+    auxiliary: Float[Array, "b h w nodes"] | None
+
+
+class Parser(nn.Module):
+    """Images [b, h, w, 3], normalised -> ParserOutput. See `ModelConfig` for the switches."""
+
+    hierarchy: Hierarchy
+    depth: int
+    output_stride: int
+    stem: str
+    width: float
+    multi_grid: bool
+    bottom_up: bool
+    top_down: bool
+    fusion: str
+    node_heads: str
+    messages: str
+    stop_gradient: bool
+    auxiliary: bool
+    dtype: jnp.dtype
+
+    def setup(self):
+        self.resnet = ResNet(
+            self.depth, self.output_stride, self.stem, self.width, self.multi_grid, self.dtype
+        )
+        self.embedding = ImageEmbedding(self.output_stride, self.dtype)
+
+    def features(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of the four blocks of the ResNet."""
+        return self.resnet(images.astype(self.dtype), train)
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        blocks = self.features(images, train)
+        embedding = self.embedding(blocks, train)
+        levels = self.hierarchy.levels
+        channels = embedding.shape[-1]
+        hidden = min(64, max(8, channels // 4))
+        shared = self.node_heads == "shared"
+
+        # Step 1, direct inference: an initial estimate for every node.
+        maps, gates, means, direct = [], [], [], []
+        for level in levels:
+            level_map = ConvNorm(channels, dtype=self.dtype, name=f"{level.name}_embedding")(
+                embedding, train
+            )
+            mean = level_map.astype(jnp.float32).mean((1, 2))
+            gate = NodeAttention(len(level.nodes), 16, name=f"{level.name}_attention")(mean)
+            head = NodeHead(1, hidden, shared, self.dtype, name=f"{level.name}_direct")
+            maps.append(level_map)
+            gates.append(gate)
+            means.append(gate * mean[:, None, :])
+            direct.append(head(level_map, gate, train=train))
+        sent = [self._message(logits) for logits in direct]
+
+        outputs = []
+        for depth, level in enumerate(levels):
+            # Step 2, from the neighbours' initial estimates. Background takes no part: its direct
+            # logit completes the softmax.
+            sources = {"direct": direct[depth]}
+            neighbours: dict[str, Float[Array, "b h w nodes"]] = {}
+            if self.top_down and depth + 1 < len(levels):
+                neighbours["top_down"] = parent_message(sent[depth + 1], level.parents)
+            if self.bottom_up and depth > 0:
+                neighbours["bottom_up"] = child_message(
+                    sent[depth - 1], levels[depth - 1].parents, len(level.nodes)
+                )
+            for source, message in neighbours.items():
+                head = NodeHead(3, hidden, shared, self.dtype, name=f"{level.name}_{source}")
+                logits = head(maps[depth], gates[depth][:, 1:], message, train)
+                sources[source] = jnp.concatenate([direct[depth][..., :1], logits], -1)
+
+            # Step 3, fusion.
+            confidence = {}
+            if len(sources) == 1:
+                fused = direct[depth]
+            elif self.fusion in ("conditional", "unconditional"):
+                if self.fusion == "conditional":
+                    up, down = "bottom_up" in sources, "top_down" in sources
+                    confidence = Gates(
+                        parents=level.parents if down else (),
+                        child_parents=levels[depth - 1].parents if up else (),
+                        name=f"{level.name}_gates",
+                    )(
+                        means[depth],
+                        means[depth + 1] if down else None,
+                        means[depth - 1] if up else None,
+                    )
+                fuse = FusionNetwork(16, shared, name=f"{level.name}_fusion")
+                fused = fuse(sources, confidence)
+            else:
+                fused = StaticFusion(self.fusion, name=f"{level.name}_fusion")(sources)
+            outputs.append(
+                LevelOutput(
+                    direct=direct[depth],
+                    top_down=sources.get("top_down"),
+                    bottom_up=sources.get("bottom_up"),
+                    fused=fused,
+                    gates=confidence,
+                )
+            )
+        return ParserOutput(tuple(outputs), self._auxiliary(blocks[2], train))
+
+    def _message(self, logits):
+        if self.messages == "probabilities":
+            logits = jax.nn.softmax(logits)
+        return jax.lax.stop_gradient(logits) if self.stop_gradient else logits
+
+    def _auxiliary(self, block, train):
+        if not self.auxiliary:
+            return None
+        x = ConvNorm(block.shape[-1] // 4, dtype=self.dtype, name="auxiliary_conv")(block, train)
+        leaves = len(self.hierarchy.levels[0].nodes)
+        return nn.Dense(leaves, dtype=jnp.float32, name="auxiliary_logits")(x.astype(jnp.float32))
+
+
+def build_model(config: ModelConfig, hierarchy: Hierarchy) -> Parser:
+    """The linen module of `config.model` for a hierarchy of any depth >= 1."""
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return Parser(
+        hierarchy=hierarchy if config.hierarchy else hierarchy.parts_only(),
+        depth=config.depth,
+        output_stride=config.output_stride,
+        stem=config.stem,
+        width=config.width,
+        multi_grid=config.multi_grid,
+        bottom_up=config.bottom_up,
+        top_down=config.top_down,
+        fusion=config.fusion,
+        node_heads=config.node_heads,
+        messages=config.messages,
+        stop_gradient=config.stop_gradient,
+        auxiliary=config.auxiliary,
+        dtype=jnp.dtype(dtype),
+    )

@@ -1,0 +1,95 @@
+"""Dilated ResNet-18, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hparse_jax.models.layers import ConvNorm
+
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+def expansion(depth: int) -> int:
+    """Output channels of a block per channel of its 3x3 convolution."""
+    return 1 if depth == 18 else 4
+
+
+class Residual(nn.Module):
+    """One residual block: basic (two 3x3) or bottleneck (1x1, 3x3, 1x1; the 3x3 strides)."""
+
+    channels: int
+    bottleneck: bool
+    stride: int
+    dilation: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h2 w2 c2"]:
+        def conv(features, kernel, name, stride=1, relu=True):
+            dilation = self.dilation if kernel == 3 else 1
+            return ConvNorm(features, kernel, stride, dilation, relu, self.dtype, name=name)
+
+        features = self.channels * (4 if self.bottleneck else 1)
+        if self.bottleneck:
+            y = conv(self.channels, 1, "conv1")(x, train)
+            y = conv(self.channels, 3, "conv2", self.stride)(y, train)
+            y = conv(features, 1, "conv3", relu=False)(y, train)
+        else:
+            y = conv(features, 3, "conv1", self.stride)(x, train)
+            y = conv(features, 3, "conv2", relu=False)(y, train)
+        if x.shape != y.shape:
+            x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Images -> the outputs of the four blocks, at strides 4, 8, 8 or 16, and output_stride.
+
+    Strides beyond the output stride become dilations. With multi_grid the dilation doubles from
+    one residual unit of block 4 to the next: 2, 4, 8 at stride 16; 4, 8, 16 at stride 8.
+    """
+
+    depth: int
+    output_stride: int
+    stem: str
+    width: float
+    multi_grid: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        def scaled(channels):
+            return max(8, round(channels * self.width))
+
+        def stem(features, kernel, stride, name):
+            return ConvNorm(scaled(features), kernel, stride, dtype=self.dtype, name=name)
+
+        x = images
+        if self.stem == "deep":
+            x = stem(64, 3, 2, "stem1")(x, train)
+            x = stem(64, 3, 1, "stem2")(x, train)
+            x = stem(128, 3, 1, "stem3")(x, train)
+        else:
+            x = stem(64, 7, 2, "stem1")(x, train)
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+        strides = (1, 2, 2, 1) if self.output_stride == 16 else (1, 2, 1, 1)
+        dilations = (1, 1, 1, 2) if self.output_stride == 16 else (1, 1, 2, 4)
+        outputs = []
+        for block, (units, stride, dilation) in enumerate(
+            zip(BLOCKS[self.depth], strides, dilations, strict=True)
+        ):
+            grid = self.multi_grid and block == 3
+            for unit in range(units):
+                x = Residual(
+                    channels=scaled(64 * 2**block),
+                    bottleneck=self.depth > 18,
+                    stride=stride if unit == 0 else 1,
+                    dilation=dilation * (2**unit if grid else 1),
+                    dtype=self.dtype,
+                    name=f"block{block + 1}_{unit}",
+                )(x, train)
+            outputs.append(x)
+        return tuple(outputs)

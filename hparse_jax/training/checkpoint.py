@@ -1,0 +1,188 @@
+"""Checkpoints and the workdir: what a run leaves behind, and how it is read back.
+
+The only file that imports orbax. A workdir holds config.json, hierarchy.json, metrics.jsonl and
+checkpoints/STEP; weights and optimizer are stored apart, so that parsing reads the weights alone.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import jax
+from orbax.checkpoint.experimental import v1 as orbax
+
+from hparse_jax.config import Config, flat, from_json, validate
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
+from hparse_jax.models import build_model
+from hparse_jax.training.state import TrainState, initial_variables
+
+# These may change between the parts of one run: they do not change what is learned.
+_FREE = {
+    "data_dir",
+    "workers",
+    "val_split",
+    "eval_scales",
+    "eval_batch_size",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained network as its workdir describes it. variables: {"params", "batch_stats"}."""
+
+    config: Config
+    hierarchy: Hierarchy
+    step: int
+    variables: dict
+
+
+class Checkpoints:
+    """The checkpoints of a run in training: saved in the background, the newest ones kept."""
+
+    def __init__(self, workdir: str, keep: int):
+        policy = orbax.training.preservation_policies.LatestN(keep)
+        self._folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._checkpointer = orbax.training.Checkpointer(
+            self._folder, preservation_policy=policy, cleanup_tmp_directories=True
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest complete checkpoint."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    def save(self, state: TrainState, step: int) -> None:
+        """Starts saving; returns as soon as the state may be changed. A saved step is left."""
+        if self.latest == step:
+            return
+        parts = {
+            "variables": state.variables,
+            "optimizer": {"step": state.step, "state": state.optimizer},
+        }
+        self._checkpointer.save_checkpointables_async(step, parts, force=True)
+
+    def restore(self, state: TrainState) -> TrainState:
+        """The newest checkpoint, in the shapes and shardings of `state`.
+
+        Raises InputError when its arrays do not fit.
+        """
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+            {
+                "variables": state.variables,
+                "optimizer": {"step": state.step, "state": state.optimizer},
+            },
+        )
+        parts = _load(self._checkpointer, self._folder, self.latest, abstract)
+        optimizer = parts["optimizer"]
+        return TrainState(optimizer["step"], parts["variables"], optimizer["state"])
+
+    def wait(self) -> None:
+        """Until the save in progress is complete on disk."""
+        self._checkpointer.wait()
+
+    def close(self) -> None:
+        self._checkpointer.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict:
+    try:
+        return checkpointer.load_checkpointables(step, abstract)
+    except Exception as error:
+        cause = error
+        while cause.__cause__ is not None or cause.__context__ is not None:
+            cause = cause.__cause__ or cause.__context__
+        reason = " ".join(str(cause).split())[:300]
+        raise InputError(
+            f"{folder / str(step)}: cannot be restored ({type(cause).__name__}: {reason}); "
+            "remove that step's folder to use an earlier one"
+        ) from error
+
+
+def load_run(workdir: str, step: int | None = None) -> Run:
+    """Config, hierarchy and weights of a workdir, at its newest or the given step.
+
+    Weights come replicated on the first local device. Raises InputError when the folder holds no
+    run, or not that step.
+    """
+    folder = pathlib.Path(workdir).absolute()
+    config, hierarchy = read_settings(folder)
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(f"{workdir}: no checkpoints yet; train first: hparse train --workdir")
+    with orbax.training.Checkpointer(folder / "checkpoints") as checkpointer:
+        steps = [checkpoint.step for checkpoint in checkpointer.checkpoints]
+        if not steps:
+            raise InputError(f"{folder / 'checkpoints'}: no complete checkpoint; train further")
+        step = steps[-1] if step is None else step
+        if step not in steps:
+            raise InputError(f"{folder / 'checkpoints'}: no step {step}; there are {steps}")
+        model = build_model(config.model, hierarchy)
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(lambda: initial_variables(model, 0)),
+        )
+        parts = _load(checkpointer, folder / "checkpoints", step, {"variables": abstract})
+    return Run(config, hierarchy, step, parts["variables"])
+
+
+def read_settings(folder: pathlib.Path) -> tuple[Config, Hierarchy]:
+    """The config and hierarchy that training wrote. Raises InputError when they are not there."""
+    trees = []
+    for name in ("config.json", "hierarchy.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: not a workdir (no {name}); give the --workdir of training")
+        try:
+            trees.append(json.loads((folder / name).read_text()))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{folder / name}: not JSON ({error}); restore the file") from error
+    config = from_json(trees[0])
+    validate(config)
+    return config, hierarchy_from_json(trees[1])
+
+
+def claim_workdir(workdir: str, config: Config, hierarchy: Hierarchy) -> None:
+    """Writes the settings into a new workdir, or checks that it is one of the same run.
+
+    Raises InputError naming the first setting in which they differ.
+    """
+    folder = pathlib.Path(workdir)
+    if (folder / "config.json").is_file() and (folder / "hierarchy.json").is_file():
+        old, old_hierarchy = read_settings(folder)
+        before, now = flat(old), flat(config)
+        for field, value in now.items():
+            if field not in _FREE and value != before[field]:
+                raise InputError(
+                    f"{workdir}: holds a run with config.{field}={before[field]!r}, not {value!r}; "
+                    "use another --workdir or the same settings"
+                )
+        if old_hierarchy != hierarchy:
+            raise InputError(
+                f"{workdir}: holds a run with another hierarchy ({old_hierarchy.name}); "
+                "use another --workdir"
+            )
+    elif (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
+        raise InputError(f"{workdir}: has checkpoints but no config.json; use another --workdir")
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "hierarchy.json", hierarchy.to_json())
+        _write_json(folder / "config.json", dataclasses.asdict(config))
+
+
+def _write_json(path: pathlib.Path, tree: dict) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(tree, indent=1) + "\n")
+    os.replace(temporary, path)

@@ -1,0 +1,66 @@
+"""Devices and processes: the data mesh, the shardings, and arrays that span processes.
+
+The only file that knows the mesh. All parallelism is over the batch: the state is replicated,
+`jax.jit` adds the sums over devices, and batch norm over the sharded batch is exact by itself.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from hparse_jax.errors import InputError
+
+
+def initialize(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    automatic: bool = False,
+) -> None:
+    """Joins the processes of one job; must come before any other use of jax.
+
+    coordinator: HOST:PORT of process 0, with num_processes and process_id. automatic: jax finds
+    them by itself (TPU pods, SLURM, Kubernetes). Neither: a single process, nothing to do.
+    Raises InputError when only some of the three are given.
+    """
+    given = [value is not None for value in (coordinator, num_processes, process_id)]
+    if automatic:
+        jax.distributed.initialize()
+    elif all(given):
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    elif any(given):
+        raise InputError(
+            "--coordinator, --num_processes and --process_id go together; for automatic "
+            "detection give --distributed alone"
+        )
+
+
+def data_mesh(devices: list | None = None) -> Mesh:
+    """A mesh with one axis, "data", over the given devices, or over all of all processes."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis is cut over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def global_batch(mesh: Mesh, local: np.ndarray) -> jax.Array:
+    """This process's images of the batch -> the sharded array of the whole batch."""
+    return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
+
+
+def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
+    """Raises InputError when the batch cannot be cut evenly over devices and pieces."""
+    pieces = mesh.size * accumulate
+    if batch_size % pieces:
+        raise InputError(
+            f"config.batch_size={batch_size}: must be a multiple of {mesh.size} devices times "
+            f"config.accumulate={accumulate}, for instance {max(1, batch_size // pieces) * pieces}"
+        )

@@ -1,0 +1,41 @@
+"""SGD with momentum, the poly schedule and its exceptions (CNIF section 4.1)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hparse_jax.config import OptimizerConfig
+
+
+def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
+    """step -> base_lr * (1 - step / total_steps)^power, times a linear warm-up.
+
+    Warm-up step k of n (k = 0, 1, ...) runs at (k + 1) / n of the rate.
+    """
+
+    def rate(step):
+        poly = config.base_lr * (1.0 - jnp.minimum(step / total_steps, 1.0)) ** config.power
+        return poly * jnp.minimum(1.0, (step + 1.0) / max(1, config.warmup_steps))
+
+    return rate
+
+
+def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+    """As torch.optim.SGD: decay joins the gradient before the momentum.
+
+    Decay acts on convolution weights alone, not on batch norm and biases. Everything but the
+    ResNet learns at new_layers_multiplier times the rate.
+    """
+
+    def kernels(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: "kernel" in path[-1].key, params)
+
+    def new_layers(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key != "resnet", params)
+
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=kernels),
+        optax.trace(config.momentum),
+        optax.masked(optax.scale(config.new_layers_multiplier), new_layers),
+        optax.scale_by_learning_rate(learning_rate(config, total_steps)),
+    )

@@ -1,0 +1,201 @@
+"""The verb `train`: one linear loop from a config file to a trained parser."""
+
+import contextlib
+import functools
+import signal
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+from absl import flags
+from jax.experimental import multihost_utils
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from hparse_jax.config import Config, validate
+from hparse_jax.data.stream import num_photos, training_stream
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.models import build_model
+from hparse_jax.parsing.evaluate import evaluate
+from hparse_jax.training import distributed
+from hparse_jax.training.checkpoint import Checkpoints, claim_workdir
+from hparse_jax.training.state import create_state, make_train_step
+from hparse_jax.training.writer import Writer
+
+TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
+
+
+def define_flags() -> None:
+    """The flags of `hparse train`."""
+    config_flags.DEFINE_config_file("config", None, "A file of configs/, or one's own.")
+    flags.mark_flag_as_required("config")
+    flags.DEFINE_string("workdir", None, "Where the run is written and resumed.", required=True)
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of a job of several.")
+    flags.DEFINE_integer("num_processes", None, "How many processes the job has.")
+    flags.DEFINE_integer("process_id", None, "Which of them this one is, from 0.")
+    flags.DEFINE_bool("distributed", False, "Find the other processes by itself (TPU pod, SLURM).")
+
+
+def main(argv: list[str]) -> int | None:
+    """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`."""
+    values = flags.FLAGS
+    if argv:
+        raise InputError(f"train takes no arguments, not {' '.join(argv)}; see hparse train --help")
+    distributed.initialize(
+        values.coordinator, values.num_processes, values.process_id, values.distributed
+    )
+    return train(values.config, values.workdir)
+
+
+def train(config: Config, workdir: str) -> int:
+    """Trains, or goes on where the workdir's newest checkpoint stands. Returns an exit code.
+
+    0: all steps are done; 143: SIGTERM came, the state is saved. Raises InputError on wrong
+    settings or data, and when the loss is no longer finite; the last good checkpoint then stays.
+    """
+    validate(config)
+    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
+    hierarchy = hierarchy if config.model.hierarchy else hierarchy.parts_only()
+    mesh = distributed.data_mesh()
+    distributed.check_batch(config.batch_size, config.accumulate, mesh)
+    photos = num_photos(config, config.train_split)
+    if not photos:
+        raise InputError(f"split {config.train_split} of {config.dataset} is empty; build it again")
+    total = config.total_steps(photos)
+    claim_workdir(workdir, config, hierarchy)
+
+    lead = jax.process_index() == 0
+    model = build_model(config.model, hierarchy)
+    step_of = make_train_step(model, config, mesh, total)
+    put = functools.partial(distributed.global_batch, mesh)
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(Checkpoints(workdir, config.keep_checkpoints))
+        if (checkpoints.latest or 0) >= total:
+            _say(f"{workdir}: finished, {checkpoints.latest} of {total} steps are done")
+            return 0
+        _say(f"{photos} photos, {total} steps of {config.batch_size}, {mesh.size} devices")
+        state = create_state(model, config, mesh, total)
+        if checkpoints.latest is not None:
+            state = checkpoints.restore(state)
+            _say(f"{workdir}: goes on after step {checkpoints.latest}")
+        start = checkpoints.latest or 0
+        writer = stack.enter_context(Writer(workdir, start)) if lead else None
+        terminated = stack.enter_context(_sigterm())
+        batches = stack.enter_context(
+            training_stream(config, hierarchy, start, jax.process_index(), jax.process_count())
+        )
+        bar = stack.enter_context(
+            tqdm(total=total, initial=start, unit="step", disable=None if lead else True)
+        )
+
+        def values_of(step, metrics, ids):
+            """The step's metrics on the host; waits for the device. Stops the run on nan or inf."""
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            if not np.isfinite([values["loss"], values["gradient_norm"]]).all():
+                good = checkpoints.latest
+                raise InputError(
+                    f"step {step}: the loss is {values['loss']}, its gradient's norm "
+                    f"{values['gradient_norm']}; records {', '.join(ids)}; "
+                    + (f"step {good} is kept; " if good else "no checkpoint was due yet; ")
+                    + "look at these records, or lower config.optimizer.base_lr"
+                )
+            return values
+
+        pending = None
+        logged, since = start, time.perf_counter()
+        for done in range(start + 1, total + 1):
+            batch = next(batches)
+            ids = [str(i) for i in batch["id"]]
+            images, labels = put(batch["image"]), put(batch["label"])
+            with jax.transfer_guard("disallow"):
+                state, metrics = step_of(state, images, labels)
+            # The device is busy with this step while the host looks at the one before.
+            if pending is not None:
+                values_of(*pending)
+            pending = (done, metrics, ids)
+            bar.update()
+
+            stop = terminated(done)
+            log, validation, save = (
+                done == total or bool(every and done % every == 0)
+                for every in (config.log_every, config.eval_every, config.checkpoint_every)
+            )
+            if not (log or validation or save or stop):
+                continue
+            values = values_of(*pending)
+            pending = None
+            if log and config.log_every:
+                seconds = time.perf_counter() - since
+                values["images_per_second"] = (done - logged) * config.batch_size / seconds
+                _report(bar, writer, done, total, values)
+            if save or stop:
+                checkpoints.save(state, done)
+            if validation and config.eval_every and not stop:
+                scores = evaluate(_local(state.variables), model, config, hierarchy, step=done)
+                means = {f"val/{x['name']}/mean_iou": x["mean_iou"] for x in scores["levels"]}
+                if lead:
+                    writer.write(done, means)
+                    text = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+                    _line(bar, f"step {done}: {text}")
+            if stop:
+                checkpoints.wait()
+                _say(f"{workdir}: terminated, step {done} of {total} is saved; run again to go on")
+                return TERMINATED
+            if log or validation:
+                logged, since = done, time.perf_counter()
+    _say(f"{workdir}: finished, {total} steps")
+    return 0
+
+
+@contextlib.contextmanager
+def _sigterm():
+    """A function of the step: has SIGTERM come, to any process of the job?"""
+    received = threading.Event()
+    if jax.process_count() > 1:
+        # jax's own handler agrees on one step for all processes.
+        yield multihost_utils.reached_preemption_sync_point
+        return
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda step: False  # signals can only be caught by the main thread
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: received.set())
+    try:
+        yield lambda step: received.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _local(variables: dict) -> dict:
+    """This process's own copy of replicated arrays."""
+    return jax.tree.map(lambda x: x.addressable_data(0), variables)
+
+
+def _report(bar: tqdm, writer: Writer | None, done: int, total: int, values: dict) -> None:
+    if writer is None:
+        return
+    writer.write(done, {f"train/{name}": value for name, value in values.items()})
+    speed = values["images_per_second"]
+    if not bar.disable:
+        bar.set_postfix_str(f"loss {values['loss']:.3f}, {speed:.1f} images/s")
+        return
+    left = (total - done) / (done - bar.initial) * (time.time() - bar.start_t)
+    _line(
+        bar,
+        f"step {done}/{total}: loss {values['loss']:.4f}, {speed:.1f} images/s, "
+        f"{time.strftime('%H:%M:%S', time.gmtime(left))} left",
+    )
+
+
+def _line(bar: tqdm, text: str) -> None:
+    if bar.disable:
+        print(text, flush=True)
+    else:
+        bar.write(text)
+
+
+def _say(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, file=sys.stdout, flush=True)

@@ -1,0 +1,55 @@
+"""Where the figures of a run go: metrics.jsonl always, TensorBoard when it is installed."""
+
+import json
+import os
+import pathlib
+
+try:
+    from tensorboardX import SummaryWriter
+except ImportError:
+    SummaryWriter = None
+
+
+class Writer:
+    """Appends one JSON object a line to DIR/metrics.jsonl.
+
+    start_step: lines of later steps, left by a run that stopped after its last checkpoint, are
+    removed; those steps come again.
+    """
+
+    def __init__(self, workdir: str, start_step: int):
+        self._path = pathlib.Path(workdir) / "metrics.jsonl"
+        if self._path.exists():
+            lines = self._path.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) <= start_step]
+            temporary = self._path.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in kept))
+            os.replace(temporary, self._path)
+        self._file = self._path.open("a")
+        self._board = SummaryWriter(str(workdir)) if SummaryWriter is not None else None
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line: {"step": step, **values}; complete on disk when this returns."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")  # a line that was cut off when the run was killed
