@@ -90,6 +90,7 @@ def evaluate(
             f"split {split} of {config.dataset} in {config.data_dir} is empty; build it again"
         )
     scorer = Scorer(model, config, hierarchy, scales, flip)
+    hierarchy = scorer.hierarchy
     batches = evaluation_batches(
         config,
         split,

@@ -36,7 +36,7 @@ class Result:
     labels: UInt8[np.ndarray, "h w"]
     levels: tuple[UInt8[np.ndarray, "h w"], ...]
     names: tuple[str, ...]
-    gates: tuple[dict[str, Float[np.ndarray, " nodes"]], ...]
+    gates: tuple[dict[str, Float[np.ndarray, " _"]], ...]
     _scorer: Scorer = dataclasses.field(repr=False)
     _scores: Scores = dataclasses.field(repr=False)
     _index: int = dataclasses.field(repr=False)
@@ -73,9 +73,10 @@ class Parser:
         flip: bool = False,
         max_side: int = MAX_SIDE,
     ):
-        self.config, self.hierarchy, self.step = config, hierarchy, step
+        self.config, self.step = config, step
         self._model = build_model(config.model, hierarchy) if model is None else model
         self._scorer = Scorer(self._model, config, hierarchy, scales or config.eval_scales, flip)
+        self.hierarchy = self._scorer.hierarchy
         self._variables = self._scorer.place(variables)
         self._max_side = max_side
         # a batch pays on an accelerator; on a CPU it would only be padded
@@ -176,7 +177,7 @@ def load_parser(
         if step not in (None, int(path.name)):
             raise InputError(f"{path} is the checkpoint of step {path.name}, not of step {step}")
         path, step = path.parent.parent, int(path.name)
-    run = load_run(path, step)
+    run = load_run(str(path), step)
     return Parser(
         run.config,
         run.hierarchy,

@@ -52,7 +52,7 @@ class Scores(NamedTuple):
 class Scorer:
     """Scores batches of photos with a model on the devices of this process.
 
-    model, config, hierarchy: the run's; `hierarchy` holds the levels the model was built from.
+    model, config, hierarchy: the run's; `self.hierarchy` holds the levels that the model has.
     scales: of the photo, 1.0 is its own size; flip: every scale also mirrored.
     """
 
@@ -64,13 +64,15 @@ class Scorer:
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
+        self.hierarchy = hierarchy if config.model.hierarchy else hierarchy.parts_only()
         self._model = model
         self._colours = (tuple(config.mean), tuple(config.std))
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
         )
         self._gates_of = self._views.index(View(min(scales, key=lambda s: abs(s - 1)), False))
-        self._swaps = tuple(hierarchy.flip_permutation(i) for i in range(len(hierarchy.levels)))
+        levels = range(len(self.hierarchy.levels))
+        self._swaps = tuple(self.hierarchy.flip_permutation(level) for level in levels)
         self._mesh = data_mesh(jax.local_devices())
 
     def batch_size(self, wanted: int) -> int:

@@ -1,7 +1,6 @@
 """A network with known answers: its logits are a linear function of the colours under its grid."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ from flax import linen as nn
 
 from hparse_jax.config import Config
 from hparse_jax.hierarchy import Hierarchy, Level
+from hparse_jax.models import LevelOutput, ParserOutput
 from hparse_jax.parsing.parser import Parser
 
 HIERARCHY = Hierarchy(
@@ -26,7 +26,7 @@ HIERARCHY = Hierarchy(
 class Pixels(nn.Module):
     """Logits = the normalised colours at every 8th pixel times a fixed matrix; counts traces."""
 
-    traces: tuple = ()  # of a mutable object, so that equal networks share nothing
+    traces: tuple = ()  # none, or one `Traces`
 
     @nn.compact
     def __call__(self, images, train=False):
@@ -34,17 +34,17 @@ class Pixels(nn.Module):
             self.traces[0].seen.append(images.shape)
         gain = self.param("gain", nn.initializers.ones, ())
         x = images[:, ::8, ::8] * gain
-        # background: grey level at 0 means a tie; left: red; right: blue
+        # background: 0, left: red, right: blue
         parts = jnp.stack([jnp.zeros_like(x[..., 0]), x[..., 0], x[..., 2]], -1)
         body = jnp.stack([jnp.zeros_like(x[..., 0]), x[..., 0] + x[..., 2]], -1)
         mean = x.mean((1, 2))
         levels = [
-            SimpleNamespace(
-                fused=fused, direct=fused, top_down=None, bottom_up=None, gates={"direct": gate}
+            LevelOutput(
+                direct=fused, top_down=None, bottom_up=None, fused=fused, gates={"direct": gate}
             )
             for fused, gate in ((parts, mean), (body, mean[:, :2]))
         ]
-        return SimpleNamespace(levels=levels)
+        return ParserOutput(tuple(levels), None)
 
     def features(self, images):
         return tuple(images[:, ::s, ::s] for s in (4, 8, 16, 16))
