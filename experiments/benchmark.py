@@ -1,0 +1,199 @@
+"""Speed and memory of a config on this machine: one JSON line a case.
+
+    python experiments/benchmark.py --config=configs/lip.py --cases=inference --batch=1 \\
+        --config.model.dtype=float32
+
+stream     batches from the built dataset in config.data_dir: images a second, and the memory of
+           all its processes at the end of each of three epochs
+inference  random images, from uint8 to the fused logits of every level
+training   random images and labels, one optimiser step
+Seconds are the median over --repeats calls after one warm-up call; compiling is timed apart. Peak
+memory is the device's on accelerators and the process's on CPUs, so each case has its own process.
+"""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from hparse_jax.config import Config, validate
+from hparse_jax.data.stream import num_photos, training_stream
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy
+from hparse_jax.models import build_model
+from hparse_jax.models.layers import normalise
+from hparse_jax.training.distributed import batch_sharding, data_mesh
+from hparse_jax.training.state import create_state, initial_variables, make_train_step
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "config file")
+_CASES = flags.DEFINE_list("cases", ["stream", "inference", "training"], "what to measure")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "timed calls a case", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 0, "images a call; 0: config.batch_size", lower_bound=0)
+_ONLY = flags.DEFINE_string("only", "", "the one case that this process measures")
+_EPOCHS = 3
+
+
+def stream(config: Config, hierarchy: Hierarchy) -> dict:
+    """Images a second and MiB over three epochs of the training stream."""
+    steps = max(1, num_photos(config, config.train_split) // config.batch_size)
+    speeds, memory = [], []
+    begin = time.perf_counter()
+    with training_stream(config, hierarchy) as batches:
+        next(batches)
+        start = time.perf_counter() - begin
+        for _ in range(_EPOCHS):
+            begin = time.perf_counter()
+            for _ in range(steps):
+                next(batches)
+            speeds.append(steps * config.batch_size / (time.perf_counter() - begin))
+            memory.append(_resident_mib())
+    return {
+        "workers": config.workers,
+        "start_seconds": start,
+        "images_per_second": statistics.median(speeds),
+        "images_per_second_by_epoch": speeds,
+        "memory_mib_by_epoch": memory,
+    }
+
+
+def inference(config: Config, hierarchy: Hierarchy) -> dict:
+    """Seconds from uint8 images to the fused logits of every level."""
+    model = build_model(config.model, hierarchy)
+    images, _ = _random_batch(config, hierarchy)
+
+    def fused(variables, images):
+        output = model.apply(variables, normalise(images, config.mean, config.std), train=False)
+        return [level.fused for level in output.levels]
+
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)
+    images = jax.device_put(images)
+    begin = time.perf_counter()
+    compiled = jax.jit(fused).lower(variables, images).compile()
+    compile_seconds = time.perf_counter() - begin
+    return _timed(config, compile_seconds, lambda: compiled(variables, images))
+
+
+def training(config: Config, hierarchy: Hierarchy) -> dict:
+    """Seconds of one optimiser step on all local devices."""
+    mesh = data_mesh(jax.local_devices())
+    model = build_model(config.model, hierarchy)
+    state = create_state(model, config, mesh, total_steps=1000)
+    step = make_train_step(model, config, mesh, total_steps=1000)
+    images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
+    begin = time.perf_counter()
+    compiled = step.lower(state, images, labels).compile()
+    compile_seconds = time.perf_counter() - begin
+
+    def call():
+        nonlocal state  # donated: the old one is gone after the call
+        state, metrics = compiled(state, images, labels)
+        return metrics
+
+    return _timed(config, compile_seconds, call)
+
+
+def _timed(config: Config, compile_seconds: float, call) -> dict:
+    jax.block_until_ready(call())
+    seconds = []
+    for _ in range(_REPEATS.value):
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        seconds.append(time.perf_counter() - begin)
+    return {
+        "compile_seconds": compile_seconds,
+        "seconds": statistics.median(seconds),
+        "images_per_second": config.batch_size / statistics.median(seconds),
+        "peak_memory_mib": _peak_mib(),
+    }
+
+
+def _random_batch(config: Config, hierarchy: Hierarchy) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [b, h, w, 3] and leaf labels uint8 [b, h, w]."""
+    rng = np.random.default_rng(config.seed)
+    shape = (config.batch_size, *config.crop)
+    leaves = len(hierarchy.levels[0].nodes)
+    return rng.integers(0, 256, (*shape, 3), np.uint8), rng.integers(0, leaves, shape, np.uint8)
+
+
+def _peak_mib() -> float:
+    """The largest amount of memory in use so far: the device's, or on a CPU the process's."""
+    statistics_of_device = jax.local_devices()[0].memory_stats()
+    if statistics_of_device:
+        return statistics_of_device["peak_bytes_in_use"] / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _resident_mib() -> float | None:
+    """Memory of this process and its workers, shared pages counted once; None without /proc."""
+    pids = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+    rollups = [pathlib.Path(f"/proc/{pid}/smaps_rollup") for pid in pids]
+    if not rollups[0].exists():
+        return None
+    lines = [line.split() for path in rollups for line in path.read_text().splitlines()]
+    return sum(int(line[1]) for line in lines if line[0] == "Pss:") / 1024
+
+
+def _device() -> str:
+    devices = jax.local_devices()
+    if devices[0].platform == "cpu":
+        return f"cpu, {len(os.sched_getaffinity(0))} cores"
+    return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def _measure(case: str) -> None:
+    config = _CONFIG.value
+    config.batch_size = _BATCH.value or config.batch_size
+    validate(config)
+    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
+    measured = {"stream": stream, "inference": inference, "training": training}[case]
+    line = {
+        "case": case,
+        "device": _device(),
+        "jax": jax.__version__,
+        "config": config_flags.get_config_filename(flags.FLAGS["config"]),
+        "overrides": config_flags.get_override_values(flags.FLAGS["config"]),
+        "depth": config.model.depth,
+        "crop": config.crop,
+        "batch": config.batch_size,
+        **measured(config, hierarchy),
+    }
+    print(json.dumps(_rounded(line)), flush=True)
+
+
+def _rounded(value):
+    """The same with four significant digits in every float."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def main(argv: list[str]) -> None:
+    """Measures one case with --only, else starts a process a case."""
+    logging.set_verbosity(logging.WARNING)
+    if _ONLY.value:
+        _measure(_ONLY.value)
+        return
+    failed = [
+        case
+        for case in _CASES.value
+        if subprocess.run([sys.executable, *sys.argv, f"--only={case}"], check=False).returncode
+    ]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":  # the stream's workers import this file again
+    flags.mark_flag_as_required("config")
+    app.run(main)
