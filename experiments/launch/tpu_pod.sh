@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on every host of a TPU pod slice; run it where gcloud is set up.
-# Needs: TPU (name), ZONE, CONFIG (file in the checkout), WORKDIR and DATA_DIR (both gs://... or a
-# disk that all hosts share). Optional: REPOSITORY (folder of the checkout on the hosts).
+# Needs: TPU (name), ZONE, CONFIG (file in the checkout), WORKDIR and DATA_DIR (on a disk that all
+# hosts share). Optional: REPOSITORY (folder of the checkout on the hosts).
 # Further arguments go to `hparse train`, e.g. --config.optimizer.base_lr=0.01
 # A stopped run goes on when the same command is started again.
 set -euo pipefail
