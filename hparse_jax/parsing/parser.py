@@ -139,9 +139,11 @@ class Parser:
                     ),
                 )
 
-    def logits(self, images: Float[np.ndarray, "b h w 3"]) -> dict[str, Float[Array, "b _ _ _"]]:
-        """Output name -> logits [b, h', w', nodes] of normalised images: (RGB - mean) / std.
+    def logits(self, images: np.ndarray | Array) -> dict[str, Float[Array, "b _ _ _"]]:
+        """Output name -> logits [b, h', w', nodes] of normalised images.
 
+        images: float32 [b, h, w, 3], (RGB - mean) / std with the config's mean and std; sides
+        16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
         The fused logits go by the level's name, e.g. "parts", what was fused into them by
         "parts/direct", "parts/top_down" and "parts/bottom_up".
         """
@@ -154,8 +156,8 @@ class Parser:
                     named[f"{level.name}/{source}"] = getattr(maps, source)
         return named
 
-    def features(self, images: Float[np.ndarray, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the backbone's four blocks [b, h', w', c] of normalised images."""
+    def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of the backbone's four blocks [b, h', w', c]; images as in `logits`."""
         return tuple(_apply(self._model, self._variables, _normalised(images), method="features"))
 
 
