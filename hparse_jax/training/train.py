@@ -130,7 +130,7 @@ def train(config: Config, workdir: str) -> int:
             if log and config.log_every:
                 seconds = time.perf_counter() - since
                 values["images_per_second"] = (done - logged) * config.batch_size / seconds
-                _report(bar, writer, done, total, values)
+                _report(bar, writer, done, total, config.batch_size, values)
             if save or stop:
                 checkpoints.save(state, done)
             if validation and config.eval_every and not stop:
@@ -173,7 +173,9 @@ def _local(variables: dict) -> dict:
     return jax.tree.map(lambda x: x.addressable_data(0), variables)
 
 
-def _report(bar: tqdm, writer: Writer | None, done: int, total: int, values: dict) -> None:
+def _report(
+    bar: tqdm, writer: Writer | None, done: int, total: int, batch_size: int, values: dict
+) -> None:
     if writer is None:
         return
     writer.write(done, {f"train/{name}": value for name, value in values.items()})
@@ -181,7 +183,7 @@ def _report(bar: tqdm, writer: Writer | None, done: int, total: int, values: dic
     if not bar.disable:
         bar.set_postfix_str(f"loss {values['loss']:.3f}, {speed:.1f} images/s")
         return
-    left = (total - done) / (done - bar.initial) * (time.time() - bar.start_t)
+    left = (total - done) * batch_size / speed
     _line(
         bar,
         f"step {done}/{total}: loss {values['loss']:.4f}, {speed:.1f} images/s, "
