@@ -6,6 +6,7 @@ Exit codes: 0 when everything asked was done; 1 for a wrong input, told in one l
 
 import difflib
 import importlib
+import inspect
 import re
 import runpy
 import sys
@@ -66,7 +67,8 @@ def _run(verb: str, arguments: list[str]) -> int:
     module = importlib.import_module(VERBS[verb][0])
     module.define_flags()
     if {"--help", "-h", "--helpshort", "--helpfull"} & set(arguments):
-        print(f"hparse {verb}: {module.__doc__}\n{flags.FLAGS.module_help(module)}")
+        purpose, usage = inspect.getdoc(module), inspect.getdoc(module.main) or ""
+        print(purpose, usage, flags.FLAGS.module_help(module), sep="\n\n")
         return 0
     return module.main(_parse_flags(verb, arguments)) or 0
 

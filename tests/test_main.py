@@ -30,6 +30,7 @@ def define_flags():
     flags.mark_flags_as_required(["config", "workdir"])
 
 def main(arguments):
+    "`hparse train PHOTO...`"
     settings = flags.FLAGS.config
     config.validate(settings)
     match arguments:
@@ -183,6 +184,7 @@ def test_help_and_version_exit_0(hparse):
     assert all(verb in hparse("--help").stdout for verb in VERBS)
     text = hparse("train", "--help").stdout
     assert "Its second paragraph." in text
+    assert "`hparse train PHOTO...`" in text
     assert "--workdir: folder of the run" in text
 
 
