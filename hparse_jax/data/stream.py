@@ -6,7 +6,11 @@ n starts with the batch of step n, at once.
 
 import contextlib
 import functools
+import multiprocessing
+import os
 import pathlib
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -91,9 +95,11 @@ def training_stream(
     """The augmented training batches from step `start_step` on.
 
     Process p of P gets the photos p, p + P, p + 2 P, ... of every global batch. With
-    `config.workers` > 0 absl flags must be parsed (grain hands them to its workers). Raises
-    InputError when the dataset is not built, or when the batch does not divide; iterating raises
-    it for a record that cannot be decoded or has labels outside the hierarchy.
+    `config.workers` > 0 absl flags must be parsed (grain hands them to its workers), and a script
+    needs the guard `if __name__ == "__main__"` (the workers import it again).
+
+    Raises InputError when the dataset is not built, or when the batch does not divide; iterating
+    raises it for a record that cannot be decoded or has labels outside the hierarchy.
     """
     if config.batch_size % process_count:
         raise InputError(
@@ -139,6 +145,16 @@ def evaluation_batches(
 
 def _start_worker(index: int, count: int) -> None:
     cv2.setNumThreads(1)  # the workers themselves fill the cores
+    # A signal often reaches the whole process group. What it means is the parent's to decide: it
+    # may want to finish its step. It ends the workers, and without it they must not live on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(0)
 
 
 def _training_example(

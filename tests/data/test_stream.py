@@ -1,4 +1,8 @@
 import itertools
+import pathlib
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -123,6 +127,41 @@ def test_memory_of_a_batch_is_its_own(built):
         assert first["image"].flags.owndata
         first["image"][:] = 0
         assert next(stream)["image"].any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_end_with_a_killed_parent(built, tmp_path):
+    script = tmp_path / "stream.py"
+    script.write_text(
+        "import multiprocessing, time\n"
+        "from absl import flags\n"
+        "from hparse_jax.config import Config\n"
+        "from hparse_jax.data.stream import training_stream\n"
+        "from hparse_jax.hierarchy import get_hierarchy\n"
+        "if __name__ == '__main__':\n"
+        "    flags.FLAGS.mark_as_parsed()\n"
+        f"    config = Config(dataset='fashion_clothing', data_dir={str(built)!r}, workers=1)\n"
+        "    stream = training_stream(config, get_hierarchy('fashion_clothing'))\n"
+        "    next(stream)\n"
+        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        process.kill()
+    assert len(workers) == 1
+    deadline = time.monotonic() + 10
+    while _alive(workers[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(workers[0])
+
+
+def _alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_closing_twice_is_fine(built):
