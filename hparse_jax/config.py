@@ -64,7 +64,7 @@ class Config:
     flip: bool = True  # mirror half of the training photos
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB 0-255; also the padding
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)  # RGB 0-255
-    workers: int = 2  # processes that decode; 0: threads of the training process
+    workers: int = 0  # processes that decode; 0: threads of the training process, as fast here
     train_split: str = "train"
     val_split: str = "val"
     eval_scales: tuple[float, ...] = (1.0,)  # of the validation during training
@@ -100,14 +100,34 @@ _CHOICES = {
     "loss.structure": ("none",),
 }
 _POSITIVE = (
-    "batch_size accumulate crop scale std eval_scales eval_batch_size keep_checkpoints "
-    "model.width optimizer.base_lr optimizer.new_layers_multiplier"
-).split()
+    "batch_size",
+    "accumulate",
+    "crop",
+    "scale",
+    "std",
+    "eval_scales",
+    "eval_batch_size",
+    "keep_checkpoints",
+    "model.width",
+    "optimizer.base_lr",
+    "optimizer.new_layers_multiplier",
+)
 _NOT_NEGATIVE = (
-    "seed steps epochs workers log_every eval_every checkpoint_every optimizer.momentum "
-    "optimizer.weight_decay optimizer.power optimizer.warmup_steps loss.level_weights "
-    "loss.auxiliary_weight loss.lovasz_weight"
-).split()
+    "seed",
+    "steps",
+    "epochs",
+    "workers",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "optimizer.momentum",
+    "optimizer.weight_decay",
+    "optimizer.power",
+    "optimizer.warmup_steps",
+    "loss.level_weights",
+    "loss.auxiliary_weight",
+    "loss.lovasz_weight",
+)
 _LENGTH_2 = ("crop", "scale")
 _LENGTH_3 = ("mean", "std")
 
@@ -115,6 +135,8 @@ _LENGTH_3 = ("mean", "std")
 def validate(config: Config) -> None:
     """Raises InputError naming the first field whose value cannot be meant."""
     values = flat(config)
+    for field, default in flat(type(config)()).items():
+        _check_type(field, values[field], default)
     for field, choices in _CHOICES.items():
         if values[field] not in choices:
             _wrong(field, values[field], "one of " + ", ".join(map(str, choices)))
@@ -140,6 +162,18 @@ def validate(config: Config) -> None:
         return
     if config.model.fusion not in ("conditional", "unconditional"):
         _wrong("model.fusion", config.model.fusion, "conditional with direct inference only")
+
+
+def _check_type(field: str, value, default) -> None:
+    kinds = {int: (int,), float: (int, float), bool: (bool,), str: (str,), tuple: (tuple,)}
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    kind = type(default)
+    if not isinstance(value, kinds[kind]) or (isinstance(value, bool) and kind is not bool):
+        _wrong(field, value, names.get(kind, "numbers in a row: 1,2"))
+    if kind is tuple:
+        element = 0 if field == "crop" else 0.0
+        for number in value:
+            _check_type(field, number, element)
 
 
 def _numbers(value) -> tuple:

@@ -130,17 +130,19 @@ class Hierarchy:
 
     def parts_only(self) -> "Hierarchy":
         """The same leaves without the coarser levels (Table 6, "backbone")."""
-        return dataclasses.replace(
-            self, levels=(dataclasses.replace(self.levels[0], parents=()),)
-        )
+        return dataclasses.replace(self, levels=(dataclasses.replace(self.levels[0], parents=()),))
 
     def to_json(self) -> dict:
         """The JSON form that `get_hierarchy` reads."""
         leaves = self.levels[0].nodes
         levels = []
         for level, coarser in zip(self.levels, (*self.levels[1:], None), strict=True):
-            parents = [coarser.nodes[p] for p in level.parents] if coarser else [None] * len(level.nodes)
-            levels.append({"name": level.name, "nodes": dict(zip(level.nodes, parents, strict=True))})
+            parents = (
+                [coarser.nodes[p] for p in level.parents] if coarser else [None] * len(level.nodes)
+            )
+            levels.append(
+                {"name": level.name, "nodes": dict(zip(level.nodes, parents, strict=True))}
+            )
         return {
             "name": self.name,
             "levels": levels,
@@ -214,10 +216,10 @@ def get_hierarchy(name: str) -> Hierarchy:
         )
     try:
         return hierarchy_from_json(json.loads(path.read_text()))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from error
         raise InputError(f"{path}: not a hierarchy ({type(error).__name__}: {error})") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def hierarchy_from_json(tree: dict) -> Hierarchy:

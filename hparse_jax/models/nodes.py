@@ -96,7 +96,7 @@ def gated_convolution(
     gate: Float[Array, "b nodes c"],
     kernel: Float[Array, "k k c copies o"],
     dtype: jnp.dtype = jnp.float32,
-) -> Float[Array, "b h w nodes*o"]:
+) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's embedding `x * gate[:, v]` with the node's own kernel.
 
     The gate scales the kernel's input channels instead of the map, per sample. One sample is then
@@ -105,27 +105,24 @@ def gated_convolution(
     """
     batch, height, width, channels = x.shape
     side, features = kernel.shape[0], gate.shape[1] * kernel.shape[4]
-    folded = jnp.einsum("bvc,ijcvo->bijcvo", gate, jnp.broadcast_to(
-        kernel, (*kernel.shape[:3], gate.shape[1], kernel.shape[4])
-    ))  # fmt: skip
+    kernel = jnp.broadcast_to(kernel, (*kernel.shape[:3], gate.shape[1], kernel.shape[4]))
+    folded = jnp.einsum("bvc,ijcvo->bijcvo", gate, kernel)
     folded = folded.reshape(batch, side, side, channels, features).astype(dtype)
     x = x.astype(dtype)
     if batch == 1:
         return convolution(x, folded[0])
     pad = side // 2
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    taps = [(row, column) for row in range(side) for column in range(side)]
     return sum(
-        jnp.einsum(
-            "bhwc,bcn->bhwn", x[:, row : row + height, column : column + width], folded[:, row, column]
-        )
-        for row in range(side)
-        for column in range(side)
-    )  # fmt: skip
+        jnp.einsum("bhwc,bcn->bhwn", x[:, i : i + height, j : j + width], folded[:, i, j])
+        for i, j in taps
+    )
 
 
 def node_convolution(
-    x: Float[Array, "b h w nodes*i"], kernel: Float[Array, "k k i nodes o"]
-) -> Float[Array, "b h w nodes*o"]:
+    x: Float[Array, "b h w node_inputs"], kernel: Float[Array, "k k i nodes o"]
+) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's own channels with its own kernel: one grouped convolution."""
     kernel = kernel.astype(x.dtype)
     return _grouped(x, kernel.reshape(*kernel.shape[:3], -1), kernel.shape[3])
@@ -161,12 +158,12 @@ def _grouped_backward(groups, saved, gradient):
     taps = [
         jnp.einsum(
             "vbhwi,vbhwo->ivo",
-            x[:, :, row : row + height, column : column + width],
+            x[:, :, i : i + height, j : j + width],
             gradient,
             preferred_element_type=jnp.float32,
         )
-        for row in range(side)
-        for column in range(side)
+        for i in range(side)
+        for j in range(side)
     ]
     to_kernel = jnp.stack(taps).reshape(side, side, features_in, groups * features_out)
     return to_x, to_kernel.astype(kernel.dtype)
