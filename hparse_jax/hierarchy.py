@@ -216,9 +216,9 @@ def get_hierarchy(name: str) -> Hierarchy:
         )
     try:
         return hierarchy_from_json(json.loads(path.read_text()))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{path}: {error}") from error
         raise InputError(f"{path}: not a hierarchy ({type(error).__name__}: {error})") from error
 
 

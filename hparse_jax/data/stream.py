@@ -23,7 +23,7 @@ from hparse_jax.config import Config
 from hparse_jax.data.canvas import CanvasBatch, group_by_canvas
 from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
 from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import Hierarchy, get_hierarchy
+from hparse_jax.hierarchy import Hierarchy
 
 # Batches of crops are large (7 MB for eight of 473 x 473), grain's own default would hold 500.
 _THREADS = 4
@@ -125,6 +125,7 @@ def training_stream(
 
 def evaluation_batches(
     config: Config,
+    hierarchy: Hierarchy,
     split: str,
     batch_size: int,
     process_index: int = 0,
@@ -135,7 +136,6 @@ def evaluation_batches(
     Raises InputError when the dataset or split is not there, when a record cannot be decoded, and
     when its labels are outside the hierarchy.
     """
-    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
     photos = grain.MapDataset.source(open_split(config, split))[process_index::process_count]
     decoded = photos.map(functools.partial(_decode, hierarchy=hierarchy))
     items = iter(decoded.to_iter_dataset(_THREADED_READ))

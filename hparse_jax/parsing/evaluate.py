@@ -93,6 +93,7 @@ def evaluate(
     hierarchy = scorer.hierarchy
     batches = evaluation_batches(
         config,
+        hierarchy,
         split,
         scorer.batch_size(config.eval_batch_size),
         jax.process_index(),

@@ -181,7 +181,7 @@ def test_batches_must_divide_by_the_processes(built):
 def test_evaluation_shows_every_photo_once_at_its_own_size(built, split, processes):
     seen = []
     for p in range(processes):
-        for batch in evaluation_batches(config(built), split, 2, p, processes):
+        for batch in evaluation_batches(config(built), HIERARCHY, split, 2, p, processes):
             assert batch.images.shape[0] == 2
             assert batch.valid.sum() == len(batch.ids)
             for i, photo_id in enumerate(batch.ids):
@@ -208,7 +208,7 @@ def test_labels_outside_the_hierarchy_name_the_record(built, workers):
 
 def test_evaluation_checks_labels_too(built):
     with pytest.raises(InputError, match=r"record 000\d: label id"):
-        list(evaluation_batches(config(built, hierarchy="pascal_person_part"), "val", 2))
+        list(evaluation_batches(config(built), get_hierarchy("pascal_person_part"), "val", 2))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def photos(monkeypatch, people):
         labels[rng.random(size) < 0.1] = 255
         items.append((str(i), people(*size), labels))
 
-    def batches(config, split, batch_size, process_index=0, process_count=1):
+    def batches(config, hierarchy, split, batch_size, process_index=0, process_count=1):
         mine = items[process_index::process_count]
         return group_by_canvas(iter(mine), batch_size, config.mean)
 
