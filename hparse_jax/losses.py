@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from hparse_jax.config import LossConfig
 from hparse_jax.errors import InputError
@@ -14,7 +15,7 @@ from hparse_jax.models.layers import resize
 
 def parsing_loss(
     output: ParserOutput,
-    labels: UInt8[Array, "b h w"],
+    labels: UInt8[Array | np.ndarray, "b h w"],
     hierarchy: Hierarchy,
     config: LossConfig,
     valid_pixels: Float[Array, ""] | None = None,
@@ -63,13 +64,13 @@ def parsing_loss(
     return total, terms
 
 
-def count_valid(labels: UInt8[Array, "..."]) -> Float[Array, ""]:
+def count_valid(labels: UInt8[Array | np.ndarray, "..."]) -> Float[Array, ""]:
     """How many labels are not 255."""
     return jnp.sum(labels != IGNORE, dtype=jnp.float32)
 
 
 def cross_entropy(
-    logits: Float[Array, "b h w c"], targets: Int[Array, "b h w"] | UInt8[Array, "b h w"]
+    logits: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
 ) -> Float[Array, ""]:
     """Sum over the valid pixels of -log softmax(logits)[target]."""
     valid = targets != IGNORE
@@ -79,7 +80,7 @@ def cross_entropy(
 
 
 def lovasz_softmax(
-    probabilities: Float[Array, "b h w c"], targets: UInt8[Array, "b h w"]
+    probabilities: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
 ) -> Float[Array, ""]:
     """Lovasz-softmax (Berman et al. 2018, Eq. 9): a surrogate of 1 - IoU, mean over the classes
     that occur in the batch."""
