@@ -6,7 +6,9 @@ hparse_jax itself is not imported here: its shape checks are installed after thi
 import os
 import pathlib
 
+import pytest
 from absl import flags
+from ccp_folder import write_raw
 
 # Tests compare bits and tiny numbers: they run on the CPU wherever they are started.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -30,3 +32,14 @@ def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning"
     )
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A data_dir with seven tiny drawn photos, built as fashion_clothing."""
+    # Imported here: pytest reads this file before it installs the shape checks.
+    from hparse_jax.data.build import build
+
+    folder = tmp_path_factory.mktemp("built")
+    build("fashion_clothing", folder / "data", write_raw(folder / "clothing-co-parsing"))
+    return folder / "data"

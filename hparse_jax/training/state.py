@@ -98,7 +98,7 @@ def make_train_step(
         metrics = {
             "loss": loss,
             "learning_rate": rate(state.step),
-            "gradient_norm": optax.global_norm(gradients),
+            "gradient_norm": optax.tree.norm(gradients),
             **{f"loss/{name}": term for name, term in terms.items()},
         }
         variables = {"params": optax.apply_updates(params, updates), "batch_stats": batch_stats}

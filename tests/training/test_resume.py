@@ -1,0 +1,76 @@
+"""What a run leaves behind when it is stopped, killed, wrong or finished."""
+
+import os
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from hparse_jax.training.checkpoint import load_run
+
+
+def arrays_of(workdir, step):
+    return [np.asarray(x) for x in jax.tree.leaves(load_run(workdir, step).variables)]
+
+
+def assert_same_bits(left, right):
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def wait_for(condition, process, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def uninterrupted(tmp_path, start, finish):
+    workdir = tmp_path / "whole"
+    finish(start(workdir, steps=40, checkpoint_every=10))
+    return workdir
+
+
+def test_stopped_runs_go_on_with_the_same_bits(tmp_path, start, finish, metrics, uninterrupted):
+    killed, asked = tmp_path / "killed", tmp_path / "asked"
+    for workdir, kind, code in ((killed, signal.SIGKILL, -9), (asked, signal.SIGTERM, 143)):
+        process = start(workdir, steps=40, checkpoint_every=10)
+        reached = workdir / "checkpoints" / "10"
+        wait_for(reached.exists, process)
+        os.kill(process.pid, kind)
+        finish(process, code)
+        assert not (workdir / "checkpoints" / "40").exists()  # stopped before its end
+        output = finish(start(workdir, steps=40, checkpoint_every=10))
+        assert "goes on after step" in output
+        assert_same_bits(arrays_of(workdir, 40), arrays_of(uninterrupted, 40))
+        assert [line["step"] for line in metrics(workdir)] == list(range(1, 41))
+        losses = [line["train/loss"] for line in metrics(workdir)]
+        assert losses == [line["train/loss"] for line in metrics(uninterrupted)]
+
+    output = finish(start(uninterrupted, steps=40, checkpoint_every=10))
+    assert "finished" in output
+    assert len(metrics(uninterrupted)) == 40
+
+
+def test_a_workdir_of_another_config_is_refused(uninterrupted, start, finish):
+    process = start(uninterrupted, steps=40, optimizer__momentum=0.5)
+    output = finish(process, code=1)
+    assert "config.optimizer.momentum=0.9, not 0.5" in output
+    assert "Traceback" not in output
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    tmp_path, start, finish
+):
+    process = start(tmp_path, steps=20, checkpoint_every=1, optimizer__base_lr=1e18)
+    output = finish(process, code=1)
+    message = output.splitlines()[-1]
+    assert message.startswith("hparse train: step ")
+    assert "records 000" in message
+    assert "Traceback" not in output
+    latest = max(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
+    assert f"step {latest} is kept" in message

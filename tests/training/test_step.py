@@ -1,0 +1,43 @@
+"""One training step: what accumulation and donation promise."""
+
+import jax
+import numpy as np
+
+import hparse_jax
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.models import build_model
+from hparse_jax.training.distributed import data_mesh
+from hparse_jax.training.state import create_state, make_train_step
+
+HIERARCHY = hparse_jax.get_hierarchy("pascal_person_part")
+
+
+def test_accumulated_pieces_give_the_step_of_the_whole_batch():
+    """With the same photos in every piece, batch norm sees the same statistics in each of them.
+
+    The labels differ, and with them the number of valid pixels: a mean of means would fail.
+    """
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (2, 33, 33, 3), dtype=np.uint8)
+    images = np.repeat(photos, 2, axis=0)  # image i goes to piece i mod 2: both get both photos
+    labels = rng.integers(0, 7, (4, 33, 33), dtype=np.uint8)
+    labels[0, 5:] = 255
+    model = build_model(ModelConfig(depth=18, width=0.125, dtype="float32"), HIERARCHY)
+    results = []
+    for accumulate in (1, 2):
+        config = Config(dataset="pascal_person_part", accumulate=accumulate)
+        state = create_state(model, config, data_mesh(jax.devices()[:1]), 10)
+        step = make_train_step(model, config, data_mesh(jax.devices()[:1]), 10)
+        before = jax.tree.map(np.asarray, state.variables["params"])
+        state, metrics = step(state, images, labels)
+        assert int(state.step) == 1
+        results.append((jax.device_get(metrics), jax.device_get(state.variables["params"]), before))
+    (whole, params, before), (pieces, accumulated, _) = results
+    for name, value in whole.items():
+        np.testing.assert_allclose(pieces[name], value, rtol=1e-4)
+    moved = jax.tree.map(lambda a, b: a - b, params, before)
+    moved_in_pieces = jax.tree.map(lambda a, b: a - b, accumulated, before)
+    largest = max(np.abs(m).max() for m in jax.tree.leaves(moved))
+    assert largest > 0
+    for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(moved_in_pieces), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-3 * largest)
