@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +28,7 @@ class Photo:
 
 
 def find_photos(
-    inputs: Iterable[str | os.PathLike], output: str | os.PathLike, endings: tuple[str, ...]
+    inputs: Sequence[str | os.PathLike], output: str | os.PathLike, endings: tuple[str, ...]
 ) -> list[Photo]:
     """The photographs among files and folders (searched recursively), with their results' paths.
 
@@ -51,9 +51,9 @@ def find_photos(
         for path in _photos_under(name, output.resolve()):
             found.setdefault(path.absolute(), path.relative_to(name))
     if not found:
-        looked = ", ".join(map(str, inputs)) or "nothing"
+        where = f" found in {', '.join(map(str, inputs))}" if inputs else " given"
         raise InputError(
-            f"no photograph found in {looked}; give photographs ({' '.join(SUFFIXES)}) or folders"
+            f"no photograph{where}; give photographs ({' '.join(SUFFIXES)}) or folders of them"
         )
     stems = collections.Counter(_key(relative.with_suffix("")) for relative in found.values())
     photos = []
@@ -103,6 +103,8 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     laid over white, of an animation the first frame counts. Raises InputError naming the file when
     it is missing, broken, truncated or in no known format.
     """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; check the name")
     try:
         with Image.open(path) as image:
             image.load()
@@ -113,12 +115,12 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.int64)
-        # 257 = 65535 / 255; "I" is also what some 16-bit files are read as
-        image = Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        grey = np.asarray(image)
+        if image.mode == "F" or grey.min() < 0 or grey.max() > 65535:
+            raise ValueError("its pixels have no known range; save it with 8 or 16 bits")
+        grey = (grey.astype(np.int32) + 128) // 257  # 257 = 65535 / 255
+        image = Image.fromarray(grey.astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

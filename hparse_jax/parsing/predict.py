@@ -78,14 +78,18 @@ def predict(
             else:
                 yield photo, image
 
-    def write(parsed: tuple[Photo, Result]) -> None:
-        _write(*parsed, parser, levels)
+    def write(parsed: tuple[Photo, Result]) -> InputError | None:
+        try:
+            _write(*parsed, parser, levels)
+        except InputError as error:  # the photo changed meanwhile
+            return error
 
     with (
         ThreadPoolExecutor(_THREADS) as pool,
         tqdm(total=len(photos), desc="predict", unit="photo", disable=None) as bar,
     ):
-        for _ in _ahead(pool, write, parser.stream(readable(pool), batch_size)):
+        for error in _ahead(pool, write, parser.stream(readable(pool), batch_size)):
+            failures += [str(error)] if error else []
             bar.update()
     print(f"{len(photos) - len(failures)} of {len(photos)} photographs parsed into {output}")
     if failures:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -36,8 +37,8 @@ def overlay(
     nodes = len(palette)
     foreground = (labels > 0) & (labels < nodes)
     colours = palette[np.where(foreground, labels, 0)]
-    blended = image * (1 - _OPACITY) + colours * _OPACITY
-    blended = np.where(foreground[..., None], blended + 0.5, image).astype(np.uint8)
+    blended = cv2.addWeighted(image, 1 - _OPACITY, colours, _OPACITY, 0)
+    blended = np.where(foreground[..., None], blended, image)
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]

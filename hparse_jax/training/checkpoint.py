@@ -45,7 +45,7 @@ class Run:
 class Checkpoints:
     """The checkpoints of a run in training: saved in the background, the newest ones kept."""
 
-    def __init__(self, workdir: str, keep: int):
+    def __init__(self, workdir: str | os.PathLike, keep: int):
         policy = orbax.training.preservation_policies.LatestN(keep)
         self._folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._checkpointer = orbax.training.Checkpointer(
@@ -112,7 +112,7 @@ def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict
         ) from error
 
 
-def load_run(workdir: str, step: int | None = None) -> Run:
+def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
     """Config, hierarchy and weights of a workdir, at its newest or the given step.
 
     Weights come replicated on the first local device. Raises InputError when the folder holds no
@@ -154,7 +154,7 @@ def read_settings(folder: pathlib.Path) -> tuple[Config, Hierarchy]:
     return config, hierarchy_from_json(trees[1])
 
 
-def claim_workdir(workdir: str, config: Config, hierarchy: Hierarchy) -> None:
+def claim_workdir(workdir: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> None:
     """Writes the settings into a new workdir, or checks that it is one of the same run.
 
     Raises InputError naming the first setting in which they differ.

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import signal
 import sys
 import threading
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int | None:
     return train(values.config, values.workdir)
 
 
-def train(config: Config, workdir: str) -> int:
+def train(config: Config, workdir: str | os.PathLike) -> int:
     """Trains, or goes on where the workdir's newest checkpoint stands. Returns an exit code.
 
     0: all steps are done; 143: SIGTERM came, the state is saved. Raises InputError on wrong

@@ -17,7 +17,7 @@ class Writer:
     removed; those steps come again.
     """
 
-    def __init__(self, workdir: str, start_step: int):
+    def __init__(self, workdir: str | os.PathLike, start_step: int):
         self._path = pathlib.Path(workdir) / "metrics.jsonl"
         if self._path.exists():
             lines = self._path.read_text().splitlines()

@@ -85,7 +85,7 @@ def test_a_photo_is_never_overwritten(tmp_path):
 def test_no_photo_is_an_error_that_names_the_folder(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         find_photos([tmp_path], tmp_path / "out", ENDINGS)
-    with pytest.raises(InputError, match="nothing"):
+    with pytest.raises(InputError, match="given"):
         find_photos([], tmp_path / "out", ENDINGS)
 
 
@@ -110,6 +110,16 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
     deep = GREY.astype(np.uint16) * 257
     rgb = read_photo(save(tmp_path / f"deep.{suffix}", deep))
     np.testing.assert_array_equal(rgb[..., 0], GREY)
+
+
+def test_pixels_without_a_known_range_are_refused(tmp_path):
+    for name, array in (("f", GREY / 255), ("i", GREY.astype(np.int32) * 1000)):
+        with pytest.raises(InputError, match="8 or 16 bits"):
+            read_photo(
+                save(
+                    tmp_path / f"{name}.tif", array.astype(np.float32 if name == "f" else np.int32)
+                )
+            )
 
 
 def test_one_bit(tmp_path):
