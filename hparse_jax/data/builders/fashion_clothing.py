@@ -15,17 +15,16 @@ and counted. A record is {"id", "image": the JPEG bytes as they are, "label": PN
 
 import collections
 import dataclasses
-import io
 import pathlib
 import sys
 
-import cv2
 import numpy as np
 import PIL.Image
 import scipy.io
 import tensorflow_datasets as tfds
 import tqdm
 
+from hparse_jax.data.builders.record import features, record
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -116,13 +115,7 @@ class FashionClothing(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Clothing Co-Parsing in the 18 classes of Fashion Clothing.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "id": tfds.features.Text(),
-                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-                    "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-                }
-            ),
+            features=features(),
             metadata=tfds.core.MetadataDict(hierarchy="fashion_clothing"),
         )
 
@@ -136,14 +129,7 @@ class FashionClothing(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, found: Scan, ids: list[str]):
         for photo_id in ids:
             labels = found.class_ids[_read_labels(found.raw, photo_id)]
-            yield (
-                photo_id,
-                {
-                    "id": photo_id,
-                    "image": io.BytesIO(_photo_path(found.raw, photo_id).read_bytes()),
-                    "label": io.BytesIO(cv2.imencode(".png", labels)[1].tobytes()),
-                },
-            )
+            yield photo_id, record(photo_id, _photo_path(found.raw, photo_id).read_bytes(), labels)
 
 
 def find_raw(manual_dir: pathlib.Path) -> pathlib.Path:
