@@ -86,6 +86,21 @@ def shifted_convolution(
     return total
 
 
+def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    """Maximum over 3x3 windows, stride 2, padding 1, as maxima of shifted maps.
+
+    The gradient of XLA's own window maximum took three times as long on a CPU.
+    """
+
+    def halve(x, axis):
+        size = (x.shape[axis] + 1) // 2
+        x = jnp.pad(x, [(int(i == axis),) * 2 for i in range(4)], constant_values=-jnp.inf)
+        shifts = [jax.lax.slice_in_dim(x, i, i + 2 * size - 1, 2, axis) for i in range(3)]
+        return functools.reduce(jnp.maximum, shifts)
+
+    return halve(halve(x, 1), 2)
+
+
 def interpolation_matrix(size_out: int, size_in: int) -> Float[np.ndarray, "size_out size_in"]:
     """Bilinear interpolation along one side with align_corners=True: `out = matrix @ in`.
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import ConvNorm
+from hparse_jax.models.layers import ConvNorm, max_pool
 
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
@@ -73,7 +73,7 @@ class ResNet(nn.Module):
             x = stem(128, 3, 1, "stem3")(x, train)
         else:
             x = stem(64, 7, 2, "stem1")(x, train)
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = max_pool(x)
 
         strides = (1, 2, 2, 1) if self.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if self.output_stride == 16 else (1, 1, 2, 4)

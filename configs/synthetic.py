@@ -1,0 +1,13 @@
+"""CNIF on drawn people (LIP's 20 classes), with the settings of the paper, section 4.1.
+
+    hparse build synthetic --data_dir=data
+    hparse train --config=configs/synthetic.py --workdir=runs/synthetic
+
+The people are 96 to 256 pixels high, so the crop is smaller than the paper's 473.
+"""
+
+from hparse_jax.config import Config
+
+
+def get_config() -> Config:
+    return Config(dataset="synthetic", crop=(257, 193), checkpoint_every=500, eval_every=1000)
