@@ -3,7 +3,7 @@
     hparse build synthetic --data_dir=data
     hparse train --config=configs/synthetic.py --workdir=runs/synthetic
 
-The people are 96 to 256 pixels high, so the crop is smaller than the paper's 473.
+The people are 130 to 256 pixels high, so the crop is smaller than the paper's 473.
 """
 
 from hparse_jax.config import Config

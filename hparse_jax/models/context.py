@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import BatchNorm, ConvNorm, kernel_init
+from hparse_jax.models.layers import ConvNorm, kernel_init
+from hparse_jax.models.norm import BatchNorm
 
 
 class ASPP(nn.Module):
@@ -52,5 +53,5 @@ class Project(nn.Module):
         kernel = self.param("kernel", kernel_init, (channels + vector.shape[-1], self.features))
         x, vector, kernel = nn.dtypes.promote_dtype(x, vector, kernel, dtype=self.dtype)
         x = x @ kernel[:channels] + vector @ kernel[channels:]
-        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="norm")(x)
+        x = BatchNorm(self.dtype, name="norm")(x, train)
         return nn.relu(x)

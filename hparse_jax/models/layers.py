@@ -8,8 +8,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
-# Torch keeps 0.9 of the running average too, but calls it momentum 0.1.
-BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+from hparse_jax.models.norm import BatchNorm
+
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 # From this dilation on, nine shifted products beat XLA's dilated convolution: whole taps fall
@@ -28,7 +28,7 @@ class ConvNorm(nn.Module):
     stride: int = 1
     dilation: int = 1
     relu: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype = jnp.dtype("float32")
 
     @nn.compact
     def __call__(
@@ -41,7 +41,7 @@ class ConvNorm(nn.Module):
             x = shifted_convolution(x, kernel, self.dilation)
         else:
             x = convolution(x, kernel, self.stride, self.dilation)
-        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="norm")(x)
+        x = BatchNorm(self.dtype, name="norm")(x, train)
         return nn.relu(x) if self.relu else x
 
 

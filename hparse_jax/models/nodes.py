@@ -14,7 +14,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import BatchNorm, convolution
+from hparse_jax.models.layers import convolution
+from hparse_jax.models.norm import BatchNorm
 
 
 class NodeAttention(nn.Module):
@@ -85,10 +86,10 @@ class NodeHead(nn.Module):
         return node_convolution(x.astype(jnp.float32), spread(weights)) + bias
 
     def _norm(self, name, x, nodes, train):
-        norm = BatchNorm(use_running_average=not train, dtype=self.dtype, name=name)
+        norm = BatchNorm(self.dtype, name=name)
         if self.shared:
-            return norm(x.reshape(*x.shape[:3], nodes, self.hidden)).reshape(x.shape)
-        return norm(x)
+            return norm(x.reshape(*x.shape[:3], nodes, self.hidden), train).reshape(x.shape)
+        return norm(x, train)
 
 
 def gated_convolution(
@@ -103,7 +104,7 @@ def gated_convolution(
     an ordinary convolution; a batch is one batched product per kernel row, which stays local to a
     device when the batch is sharded (a convolution with per-sample weights would not).
     """
-    batch, height, width, channels = x.shape
+    batch, height, _, channels = x.shape
     side, features = kernel.shape[0], gate.shape[1] * kernel.shape[4]
     kernel = jnp.broadcast_to(kernel, (*kernel.shape[:3], gate.shape[1], kernel.shape[4]))
     folded = jnp.einsum("bvc,ijcvo->bijcvo", gate, kernel)
@@ -144,7 +145,7 @@ def _grouped_forward(x, kernel, groups):
 
 
 def _grouped_backward(groups, saved, gradient):
-    """The gradient to x is a grouped convolution too; one product per kernel row gives the kernel's.
+    """To x the gradient is a grouped convolution too, to the kernel one product per kernel row.
 
     XLA's own gradient of a grouped convolution took 50 times as long on a CPU.
     """

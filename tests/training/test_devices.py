@@ -9,18 +9,18 @@ import numpy as np
 SHARDED_NORM = """
 import jax, numpy as np
 import hparse_jax
-from hparse_jax.models.layers import BatchNorm
+from hparse_jax.models.norm import BatchNorm
 from hparse_jax.training.distributed import batch_sharding, data_mesh, replicated
 assert jax.device_count() == 4
 mesh = data_mesh()
-norm = BatchNorm(use_running_average=False)
+norm = BatchNorm()
 # Four shards that differ strongly: means 0, 10, 20, 30, spreads 1 to 4.
 shard = np.arange(8) // 2
 x = np.random.default_rng(0).normal(size=(8, 5, 5, 3)).astype(np.float32)
 x = x * (1 + shard)[:, None, None, None] + 10 * shard[:, None, None, None].astype(np.float32)
-variables = norm.init(jax.random.key(0), x)
+variables = norm.init(jax.random.key(0), x, True)
 step = jax.jit(
-    lambda v, x: norm.apply(v, x, mutable=["batch_stats"]),
+    lambda v, x: norm.apply(v, x, True, mutable=["batch_stats"]),
     in_shardings=(replicated(mesh), batch_sharding(mesh)),
 )
 y, updated = step(variables, x)

@@ -139,8 +139,8 @@ def backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Float32[np.ndar
     height = size[0]
 
     def surface():
-        base = colour(rng, saturation=(0.0, 0.6), value=(0.3, 0.95))
-        other = base + (colour(rng) - base) * rng.uniform(0.1, 0.6)
+        base = colour(rng, saturation=(0.0, 0.4), value=(0.3, 0.95))
+        other = base + (colour(rng) - base) * rng.uniform(0.1, 0.45)
         kind = rng.choice(["plain", "stripes", "bars", "checks", "dots", "blobs", "blobs"])
         return cloth(rng, size, base, other, kind, height * rng.uniform(0.05, 0.3))
 
@@ -158,7 +158,7 @@ def photograph(
     light = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
     image = image * light.astype(np.float32) * _slope(rng, image.shape[:2], 0.2)
     image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.45, 0.9))
-    noise = np.float32(rng.uniform(1, 9)) * rng.standard_normal(image.shape, np.float32)
+    noise = np.float32(rng.uniform(1, 7)) * rng.standard_normal(image.shape, np.float32)
     return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 

@@ -31,7 +31,7 @@ _WHITE = np.array((240.0, 240.0, 235.0))
 def draw(seed: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """One person: RGB image and the leaf ids of hierarchy `synthetic`, both of the same size.
 
-    A pure function of (seed, index), both >= 0. 96 to 256 pixels high, 64 to 192 wide.
+    A pure function of (seed, index), both >= 0. 130 to 256 pixels high, 66 to 192 wide.
     """
     rng = np.random.default_rng((seed, index))
     body = pose(rng)
@@ -50,7 +50,7 @@ def _frame(rng: np.random.Generator, body: Body) -> Canvas:
     extent = np.concatenate([*reach, ellipse(body.head, 0.06, 0.09)]) @ turn.T
     margin = rng.uniform(0.03, 0.12)
     low, high = extent.min(0) - margin, extent.max(0) + margin
-    cut = rng.choice(["none", "bottom", "top", "side"], p=[0.6, 0.2, 0.08, 0.12])
+    cut = rng.choice(["none", "bottom", "top", "side"], p=[0.7, 0.16, 0.06, 0.08])
     if cut == "bottom":
         high[1] -= rng.uniform(0.1, 0.5) * (high[1] - low[1])
     elif cut == "top":
@@ -60,8 +60,8 @@ def _frame(rng: np.random.Generator, body: Body) -> Canvas:
         low[0], high[0] = low[0] + shift, high[0] + shift
     span = high - low
     aspect = float(np.clip(span[0] / span[1], 0.42, 1.1) * rng.uniform(1.0, 1.15))
-    height = round(rng.uniform(max(96, 64 / aspect), min(256, 192 / aspect)))
-    width = int(np.clip(round(height * aspect), 64, 192))
+    height = round(rng.uniform(130, min(256, 192 / aspect)))
+    width = int(np.clip(round(height * aspect), 66, 192))
     scale = min(height / span[1], width / span[0])
     origin = (low + high) / 2 - np.array((width, height)) / 2 / scale
     image = backdrop(rng, (height, width))
@@ -76,10 +76,10 @@ class _Painter:
 
     def person(self) -> None:
         rng, body = self.rng, self.body
-        outfit = rng.choice(["pants", "skirt", "dress", "jumpsuits"], p=[0.3, 0.24, 0.23, 0.23])
+        outfit = rng.choice(["pants", "skirt", "dress", "jumpsuits"], p=[0.4, 0.25, 0.23, 0.12])
         top = "upper-clothes" if outfit in ("pants", "skirt") else outfit
         fabric = self.fabric(top)
-        coat = self.fabric("coat") if rng.random() < 0.35 else None
+        coat = self.fabric("coat") if rng.random() < 0.3 else None
         sleeve = ("coat", coat) if coat is not None else (top, fabric)
         reach = rng.uniform(1.2, 2.0) if coat is not None else rng.choice([0.0, 0.5, 0.9, 1.5, 1.9])
         glove = self.vivid() if rng.random() < 0.42 else None
@@ -128,12 +128,12 @@ class _Painter:
         """A cloth in any colour, with the garment's own leaning to certain patterns."""
         rng = self.rng
         kinds = {
-            "upper-clothes": ["plain", "plain", "bars", "bars", "checks"],
-            "dress": ["dots", "dots", "blobs", "plain"],
-            "coat": ["plain", "plain", "checks"],
+            "upper-clothes": ["plain", "bars", "bars"],
+            "dress": ["dots", "dots", "blobs"],
+            "coat": ["plain", "checks", "checks"],
             "pants": ["plain"],
-            "jumpsuits": ["plain", "plain", "stripes"],
-            "skirt": ["pleats", "pleats", "checks"],
+            "jumpsuits": ["plain", "stripes", "stripes"],
+            "skirt": ["pleats"],
             "scarf": ["stripes", "bars", "plain"],
             "hat": ["plain", "pleats"],
             "socks": ["bars", "plain"],
@@ -145,7 +145,7 @@ class _Painter:
             "scarf": {"saturation": (0.6, 1.0), "value": (0.5, 1.0)},
         }.get(garment, {})
         base = colour(rng, **ranges)
-        if garment == "pants" and rng.random() < 0.5:
+        if garment == "pants" and rng.random() < 0.7:
             base = colour(rng, hue=(0.57, 0.66), saturation=(0.4, 0.75), value=(0.3, 0.65))
         other = base * 0.6 if garment in ("skirt", "hat", "coat") else colour(rng)
         period = self.canvas.scale * rng.uniform(0.035, 0.07)
