@@ -89,11 +89,11 @@ class Body:
         right = max(point[0] + radius for point, radius in ends) + flare
         left = min(point[0] - radius for point, radius in ends) - flare
         waist = 1.02 * np.interp(top, [0.42, 0.52], [self.waist, self.hip])
-        hem_line = arc(((left + right) / 2, y - 0.01), (right - left) / 2, 0.02, 0, 0.5)
+        hem_line = arc(((left + right) / 2, y - 0.01), (right - left) / 2, 0.02, 0.0, 0.5)
         start = [(-1.05 * self.hip, 0.52), (-waist, top), (waist, top), (1.05 * self.hip, 0.52)]
         return [np.concatenate([np.array(start), hem_line])]
 
-    def in_head(self, shape: np.ndarray) -> Float[np.ndarray, "n 2"]:
+    def in_head(self, shape: np.ndarray | list) -> Float[np.ndarray, "n 2"]:
         """A shape given in the head's own units (the face is the unit circle) -> body units."""
         return np.asarray(shape, float) * self.head_radii @ self.tilt.T + self.head
 

@@ -112,8 +112,9 @@ def cloth(
     period: the pattern's repeat in pixels.
     """
     height, width = size
-    y = np.arange(height, dtype=np.float32)[:, None] / max(period, 3)
-    x = np.arange(width, dtype=np.float32)[None] / max(period, 3)
+    period = np.float32(max(period, 3))
+    y = np.arange(height, dtype=np.float32)[:, None] / period
+    x = np.arange(width, dtype=np.float32)[None] / period
     y, x = y + np.float32(rng.uniform()), x + np.float32(rng.uniform())
     if kind == "stripes":
         angle = rng.uniform(0, np.pi)

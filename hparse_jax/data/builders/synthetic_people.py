@@ -81,8 +81,8 @@ class _Painter:
         fabric = self.fabric(top)
         coat = self.fabric("coat") if rng.random() < 0.3 else None
         sleeve = ("coat", coat) if coat is not None else (top, fabric)
-        reach = rng.uniform(1.2, 2.0) if coat is not None else rng.choice([0.0, 0.5, 0.9, 1.5, 1.9])
-        glove = self.vivid() if rng.random() < 0.42 else None
+        reach = rng.uniform(1.2, 2.0) if coat is not None else rng.choice([0.0, 0.3, 0.6, 0.9, 1.6])
+        glove = self.vivid() if rng.random() < 0.35 else None
         long_hair = rng.random() < 0.5
         hidden = rng.random(2) < (0.12 if body.front else 0.45)
         arms = [(arm, sleeve, reach, glove) for arm in body.arms]
@@ -155,34 +155,37 @@ class _Painter:
 
     def arm(self, arm: Limb, sleeve: tuple, reach: float, glove: np.ndarray | None) -> None:
         skin = f"{arm.who}-arm"
-        self.paint([*arm.span(0, 2), *arm.end()], skin, self.body.skin)
+        self.paint([*arm.span(0.0, 2.0), *arm.end()], skin, self.body.skin)
         garment, fabric = sleeve
         if reach > 0:
-            self.paint(arm.span(0, reach, 1.3, 1.1), garment, fabric)
+            self.paint(arm.span(0.0, reach, 1.3, 1.1), garment, fabric)
         if glove is not None:
             cuff = 1.6 if reach < 1.8 else 1.75
-            self.paint([*arm.span(cuff, 2, 1.35), *arm.end(1.25)], "glove", glove)
+            self.paint([*arm.span(cuff, 2.0, 1.35), *arm.end(1.25)], "glove", glove)
             across = arm.span(cuff, cuff + 0.1, 1.35)
             self.mark(across, "glove", 0.5 * glove)
 
     def legs(self) -> None:
         rng, body = self.rng, self.body
-        socks = self.fabric("socks") if rng.random() < 0.5 else None
+        socks = self.fabric("socks") if rng.random() < 0.45 else None
         top = rng.uniform(1.2, 1.65)
         shoe = colour(rng, saturation=(0.0, 1.0), value=(0.1, 0.9))
         boot = 1.55 if socks is None and rng.random() < 0.3 else 1.9
         barefoot = rng.random() < 0.06
         for leg in body.legs[:: rng.choice([-1, 1])]:
-            self.paint([*leg.span(0, 2), *leg.end(0.85)], f"{leg.who}-leg", body.skin)
+            self.paint([*leg.span(0.0, 2.0), *leg.end(0.85)], f"{leg.who}-leg", body.skin)
             knee = leg.points[1]
-            kneecap, fold = arc(knee, 0.02, 0.012, 0, 0.5), knee + np.array([(-0.02, 0), (0.02, 0)])
+            kneecap, fold = (
+                arc(knee, 0.02, 0.012, 0.0, 0.5),
+                knee + np.array([(-0.02, 0), (0.02, 0)]),
+            )
             self.mark([kneecap if body.front else fold], f"{leg.who}-leg", 0.7 * body.skin)
             if socks is not None:
-                self.paint([*leg.span(top, 2, 1.15), *leg.end(0.9)], "socks", socks)
+                self.paint([*leg.span(top, 2.0, 1.15), *leg.end(0.9)], "socks", socks)
             if barefoot:
                 continue
             name = f"{leg.who}-shoe"
-            self.paint([*leg.span(boot, 2, 1.2), *leg.end(1.1)], name, shoe)
+            self.paint([*leg.span(boot, 2.0, 1.2), *leg.end(1.1)], name, shoe)
             ankle, toe = leg.points[2], leg.toe
             along = toe - ankle
             normal = np.array((-along[1], along[0])) * 0.6
@@ -208,7 +211,7 @@ class _Painter:
     def pants(self) -> None:
         rng, body = self.rng, self.body
         fabric = self.fabric("pants")
-        length, wide = rng.choice([0.6, 0.95, 1.55, 1.75, 1.85]), rng.uniform(1.1, 1.3)
+        length, wide = rng.choice([0.6, 0.8, 1.55, 1.75, 1.85]), rng.uniform(1.1, 1.3)
         self.paint(self.trousers(rng.uniform(0.46, 0.5), length, wide), "pants", fabric)
         self.trouser_seams("pants", length)
         belt = [(-body.hip, 0.51), (body.hip, 0.51)]
@@ -216,12 +219,12 @@ class _Painter:
 
     def trousers(self, top: float, length: float, wide: float) -> list:
         flare = self.rng.choice([1.0, 1.0, 1.5])
-        legs = [shape for leg in self.body.legs for shape in leg.span(0, length, wide, flare)]
+        legs = [shape for leg in self.body.legs for shape in leg.span(0.0, length, wide, flare)]
         return [*self.body.trunk(top, 0.58, 1.05), *legs]
 
     def trouser_seams(self, name: str, length: float) -> None:
         for leg in self.body.legs:
-            seam = leg.points[:2] if length > 1 else leg.span(0, length)[0][:2]
+            seam = leg.points[:2] if length > 1 else leg.span(0.0, length)[0][:2]
             self.mark([seam], name, _INK, 0.006)
         if self.body.front:
             self.mark([[(0, 0.5), (0, 0.58)]], name, _INK)
@@ -232,14 +235,14 @@ class _Painter:
 
     def skirt(self) -> None:
         rng = self.rng
-        top, hem, flare = rng.uniform(0.44, 0.49), rng.uniform(0.4, 1.2), rng.uniform(0, 0.07)
+        top, hem, flare = rng.uniform(0.44, 0.49), rng.uniform(0.4, 1.1), rng.uniform(0, 0.07)
         shape = self.body.drape(top, hem, flare)
         self.paint(shape, "skirt", self.fabric("skirt"), 0.05)
         self.mark([[(-0.2, 0.49), (0.2, 0.49)]], "skirt", _INK, 0.012)
 
     def dress(self, fabric: np.ndarray) -> None:
         rng = self.rng
-        skirt = self.body.drape(0.42, rng.uniform(0.4, 1.3), rng.uniform(0.01, 0.09))
+        skirt = self.body.drape(0.42, rng.uniform(0.4, 1.1), rng.uniform(0.01, 0.09))
         self.paint([*self.body.trunk(0.232, 0.5, 1.02), *skirt], "dress", fabric, 0.05)
         self.mark([[(-0.2, 0.42), (0.2, 0.42)]], "dress", self.vivid(), 0.022)
 
@@ -313,7 +316,7 @@ class _Painter:
         bald = not long_hair and rng.random() < 0.15
         hat = rng.random() < 0.45
         ears = [body.in_head(ellipse((s * 1.0, 0.1), 0.17, 0.22)) for s in (-1, 1)]
-        self.paint([*ears, body.in_head(ellipse((0, 0), 1, 1))], "face", body.skin)
+        self.paint([*ears, body.in_head(ellipse((0, 0), 1.0, 1.0))], "face", body.skin)
         if body.front:
             self.features()
             if not bald:
