@@ -3,6 +3,8 @@
     hparse build synthetic --data_dir=data
     hparse train --config=configs/synthetic.py --workdir=runs/synthetic
 
+Hardware and hours: not yet run at full size. On a CPU `make demo` trains a small network in
+minutes; experiments/demo.py prints its overrides, experiments/README.md has its scores.
 The people are 130 to 256 pixels high, so the crop is smaller than the paper's 473.
 """
 
