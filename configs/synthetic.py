@@ -5,11 +5,11 @@
 
 Hardware and hours: not yet run at full size. On a CPU `make demo` trains a small network in
 minutes; experiments/demo.py prints its overrides, experiments/README.md has its scores.
-The people are 130 to 256 pixels high, so the crop is smaller than the paper's 473.
+The people are 130 to 192 pixels high, so the crop is smaller than the paper's 473.
 """
 
 from hparse_jax.config import Config
 
 
 def get_config() -> Config:
-    return Config(dataset="synthetic", crop=(257, 193), checkpoint_every=500, eval_every=1000)
+    return Config(dataset="synthetic", crop=(193, 193), checkpoint_every=500, eval_every=1000)

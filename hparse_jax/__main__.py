@@ -31,7 +31,12 @@ USAGE = """usage: hparse VERB [--flag=value ...]
 hparse VERB --help lists the flags of a verb; hparse --version prints the version.
 """.format(verbs="\n".join(f"  {verb:10}{purpose}" for verb, (_, purpose) in VERBS.items()))
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", tuple: "numbers: 1,2"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "numbers in a row: 1,2",
+}
 
 
 class _UsageError(Exception):

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -53,6 +54,12 @@ class Hierarchy:
             raise InputError(f"hierarchy {self.name}: no levels; give at least the list of classes")
         for level, coarser in zip(self.levels, (*self.levels[1:], None), strict=True):
             _check_level(self.name, level, coarser)
+        names = [level.name for level in self.levels]
+        if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w-]+", n) for n in names):
+            raise InputError(
+                f"hierarchy {self.name}: level names {names} must differ and hold only letters, "
+                "digits, - and _"
+            )
         leaves = len(self.levels[0].nodes)
         paired = [i for pair in self.flip_pairs for i in pair]
         if len(set(paired)) != len(paired) or any(not 0 < i < leaves for i in paired):
@@ -61,7 +68,7 @@ class Hierarchy:
                 f"1..{leaves - 1} at most once"
             )
         if len(self.palette) != leaves or any(
-            len(colour) != 3 or not all(0 <= v <= 255 for v in colour) for colour in self.palette
+            len(colour) != 3 or not all(v in range(256) for v in colour) for colour in self.palette
         ):
             raise InputError(
                 f"hierarchy {self.name}: the palette must hold one RGB colour (0..255) for each "

@@ -51,6 +51,8 @@ def build(
         data_dir=pathlib.Path(data_dir).absolute(), file_format="array_record"
     )
     target = pathlib.Path(builder.data_path)
+    if target.exists() and not (target / "dataset_info.json").is_file():
+        raise InputError(f"{target}: not a whole dataset; remove the folder and build again")
     if target.exists():
         print(f"{dataset} is already built in {target}: {_contents(builder)}")
         return target

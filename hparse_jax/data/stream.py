@@ -49,7 +49,16 @@ def open_split(config: Config, split: str) -> Sequence[dict[str, bytes]]:
         known = ", ".join(builder.info.splits)
         raise InputError(f"dataset {config.dataset} has no split {split!r}; it has {known}")
     encoded = dict.fromkeys(("image", "label"), tfds.decode.SkipDecoding())
-    return builder.as_data_source(split, decoders=encoded)
+    try:
+        records = builder.as_data_source(split, decoders=encoded)
+        if len(records):
+            records[0]  # opens the files
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            f"{builder.data_path}: cannot be read ({' '.join(str(error).split())[:200]}); "
+            f"remove the folder and run `{build}`"
+        ) from error
+    return records
 
 
 def num_photos(config: Config, split: str) -> int:

@@ -116,8 +116,10 @@ def resize(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b
         return x
     rows = jnp.asarray(interpolation_matrix(size[0], x.shape[1]), x.dtype)
     columns = jnp.asarray(interpolation_matrix(size[1], x.shape[2]), x.dtype)
-    x = jnp.einsum("Hh,bhwc->bHwc", rows, x)
-    return jnp.einsum("Ww,bHwc->bHWc", columns, x)
+    # float32 logits stay float32: on a GPU or TPU the default would round them
+    exact = jax.lax.Precision.HIGHEST
+    x = jnp.einsum("Hh,bhwc->bHwc", rows, x, precision=exact)
+    return jnp.einsum("Ww,bHwc->bHWc", columns, x, precision=exact)
 
 
 def normalise(

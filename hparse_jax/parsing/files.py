@@ -104,12 +104,17 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     it is missing, broken, truncated or in no known format.
     """
     if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; check the name")
+        what = (
+            "a folder; name the photographs in it"
+            if pathlib.Path(path).is_dir()
+            else ("no such file; check the name")
+        )
+        raise InputError(f"{path}: {what}")
     try:
         with Image.open(path) as image:
             image.load()
             return np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can fail in any way, struct.error among them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable photograph ({reason})") from error
 

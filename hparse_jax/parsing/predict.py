@@ -153,7 +153,7 @@ def describe(result: Result, hierarchy: Hierarchy) -> dict:
                     node: {
                         source: round(float(values[i]), 6)
                         for source, values in gates.items()
-                        if np.isfinite(values[i])
+                        if i or source == "direct"  # background has direct inference only
                     }
                     for i, node in enumerate(level.nodes)
                     if gates

@@ -92,7 +92,8 @@ class Scorer:
         """Scores photos that lie top-left in canvases with sides 16 k + 1.
 
         sizes: height and width of each photo in pixels. b must be a multiple of the number of
-        devices (see `batch_size`); what lies outside the photos has no influence.
+        devices (see `batch_size`). The colours outside the photos have no influence; how much
+        of the canvas they take has some, for the network averages over all of it.
         """
         images, sizes = jax.device_put(
             (images, np.asarray(sizes, np.int32)), batch_sharding(self._mesh)
@@ -117,7 +118,7 @@ class Scorer:
         mean = _mean_logits(
             logits, sizes, canvas=canvas, views=self._views, swap=self._swaps[level]
         )
-        return np.asarray(mean[0, : size[0], : size[1]])
+        return np.asarray(mean)[0, : size[0], : size[1]]  # on the host: no program per size
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -149,18 +149,27 @@ def read_settings(folder: pathlib.Path) -> tuple[Config, Hierarchy]:
             trees.append(json.loads((folder / name).read_text()))
         except json.JSONDecodeError as error:
             raise InputError(f"{folder / name}: not JSON ({error}); restore the file") from error
-    config = from_json(trees[0])
+    try:
+        config, hierarchy = from_json(trees[0]), hierarchy_from_json(trees[1])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: config.json or hierarchy.json is damaged "
+            f"({type(error).__name__}: {error}); restore the files"
+        ) from error
     validate(config)
-    return config, hierarchy_from_json(trees[1])
+    return config, hierarchy
 
 
 def claim_workdir(workdir: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> None:
     """Writes the settings into a new workdir, or checks that it is one of the same run.
 
-    Raises InputError naming the first setting in which they differ.
+    A run that left no checkpoint binds nobody: its settings are replaced. Raises InputError naming
+    the first setting in which they differ.
     """
     folder = pathlib.Path(workdir)
-    if (folder / "config.json").is_file() and (folder / "hierarchy.json").is_file():
+    started = any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+    settings = ("config.json", "hierarchy.json")
+    if started and all((folder / name).is_file() for name in settings):
         old, old_hierarchy = read_settings(folder)
         before, now = flat(old), flat(config)
         for field, value in now.items():
@@ -174,7 +183,7 @@ def claim_workdir(workdir: str | os.PathLike, config: Config, hierarchy: Hierarc
                 f"{workdir}: holds a run with another hierarchy ({old_hierarchy.name}); "
                 "use another --workdir"
             )
-    elif (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
+    elif started:
         raise InputError(f"{workdir}: has checkpoints but no config.json; use another --workdir")
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)

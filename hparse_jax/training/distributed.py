@@ -25,7 +25,13 @@ def initialize(
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if automatic:
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"--distributed: no other processes found ({error}); give --coordinator, "
+                "--num_processes and --process_id, or leave it out on a single machine"
+            ) from error
     elif all(given):
         jax.distributed.initialize(coordinator, num_processes, process_id)
     elif any(given):

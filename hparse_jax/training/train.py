@@ -65,6 +65,8 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     photos = num_photos(config, config.train_split)
     if not photos:
         raise InputError(f"split {config.train_split} of {config.dataset} is empty; build it again")
+    if config.eval_every and not num_photos(config, config.val_split):
+        raise InputError(f"split {config.val_split} of {config.dataset} is empty; build it again")
     total = config.total_steps(photos)
     claim_workdir(workdir, config, hierarchy)
 
@@ -188,7 +190,7 @@ def _report(
     _line(
         bar,
         f"step {done}/{total}: loss {values['loss']:.4f}, {speed:.1f} images/s, "
-        f"{time.strftime('%H:%M:%S', time.gmtime(left))} left",
+        f"{int(left // 3600):02}:{time.strftime('%M:%S', time.gmtime(left))} left",
     )
 
 

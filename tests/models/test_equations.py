@@ -144,15 +144,22 @@ def reference(hierarchy, params, stats, level_maps, config):
     return outputs
 
 
-def shaken(variables):
-    """Every weight and statistic away from its initial value, so that none can be forgotten."""
+def random_variables(model, images):
+    """Every weight and statistic away from its initial value, so that none can be forgotten.
+
+    Drawn here: the shapes are enough, and nothing has to be compiled for them.
+    """
     rng = np.random.default_rng(2)
 
-    def shake(path, x):
-        x = x + rng.normal(0, 0.1, x.shape)
-        return np.float32(np.abs(x) + 0.1 if path[-1].key == "var" else x)
+    def drawn(path, x):
+        name = path[-1].key
+        if "kernel" in name:
+            return np.float32(rng.normal(0, (2 / np.prod(x.shape[:3])) ** 0.5, x.shape))
+        value = rng.normal(float(name in ("scale", "var")), 0.1, x.shape)
+        return np.float32(np.abs(value) + 0.1 if name == "var" else value)
 
-    return jax.tree_util.tree_map_with_path(shake, variables)
+    shapes = jax.eval_shape(model.init, jax.random.key(1), images)
+    return jax.tree_util.tree_map_with_path(drawn, shapes)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,7 @@ def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, message
     )
     model = build_model(config, hierarchy)
     images = jax.random.normal(jax.random.key(0), (batch, 33, 41, 3))
-    variables = shaken(jax.jit(model.init)(jax.random.key(1), images))
+    variables = random_variables(model, images)
     apply = jax.jit(lambda v, x: model.apply(v, x, capture_intermediates=True))
     output, captured = apply(variables, images)
     intermediates = captured["intermediates"]

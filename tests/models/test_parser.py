@@ -32,9 +32,8 @@ def parameters(variables):
     return sum(x.size for x in jax.tree.leaves(variables["params"]))
 
 
-@pytest.mark.parametrize("stem", ["deep", "conv7"])
 @pytest.mark.parametrize(("depth", "width"), [(18, 512), (50, 2048), (101, 2048)])
-@pytest.mark.parametrize(("stride", "last"), [(8, (13, 9)), (16, (7, 5))])
+@pytest.mark.parametrize(("stem", "stride", "last"), [("deep", 8, (13, 9)), ("conv7", 16, (7, 5))])
 def test_strides_and_widths_of_the_blocks(stem, depth, width, stride, last):
     model = build_model(ModelConfig(depth=depth, stem=stem, output_stride=stride), LIP)
     images = jax.ShapeDtypeStruct((1, 97, 65, 3), jnp.float32)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from hparse_jax.data.canvas import canvas_size
 from hparse_jax.errors import InputError
+from hparse_jax.parsing import scales
 from hparse_jax.parsing.scales import Scorer, parse_scales, scaled_side
 
 CANVAS = (129, 97)
@@ -126,9 +128,23 @@ def test_programs_do_not_grow_with_the_number_of_image_sizes(
 ):
     scorer = Scorer(network, config, hierarchy, (1.0, 0.5), True)
     canvas = np.zeros((1, *CANVAS, 3), np.uint8)
+    scorer(variables, canvas, np.array([[90, 60]], np.int32))
+    programs = (scales._show, scales._label_maps)
+    before = [program._cache_size() for program in programs]
     for height in range(5, 125, 7):
         scorer(variables, canvas, np.array([[height, height // 2 + 1]], np.int32))
     assert traces.seen == [(1, *CANVAS, 3), (1, 65, 49, 3)]  # one for each scale
+    assert [program._cache_size() for program in programs] == before
+
+
+def test_photos_of_many_sizes_share_few_programs(make_parser, traces):
+    parser = make_parser()
+    rng = np.random.default_rng(0)
+    sizes = [(100 + 3 * i, 200 - 4 * i) for i in range(20)]
+    photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    for result, size in zip(parser(photos), sizes, strict=True):
+        assert result.labels.shape == size
+    assert len(traces.seen) == len({canvas_size(*size) for size in sizes}) < len(sizes) / 2
 
 
 def test_gates_come_from_the_upright_view_nearest_to_scale_one(

@@ -31,7 +31,7 @@ _WHITE = np.array((240.0, 240.0, 235.0))
 def draw(seed: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """One person: RGB image and the leaf ids of hierarchy `synthetic`, both of the same size.
 
-    A pure function of (seed, index), both >= 0. 130 to 256 pixels high, 66 to 192 wide.
+    A pure function of (seed, index), both >= 0. 130 to 192 pixels high, 66 to 192 wide.
     """
     rng = np.random.default_rng((seed, index))
     body = pose(rng)
@@ -60,7 +60,8 @@ def _frame(rng: np.random.Generator, body: Body) -> Canvas:
         low[0], high[0] = low[0] + shift, high[0] + shift
     span = high - low
     aspect = float(np.clip(span[0] / span[1], 0.42, 1.1) * rng.uniform(1.0, 1.15))
-    height = round(rng.uniform(130, min(256, 192 / aspect)))
+    # three canvas sizes hold all of them (see data/canvas.py): few programs to compile
+    height = round(rng.uniform(130, 192))
     width = int(np.clip(round(height * aspect), 66, 192))
     scale = min(height / span[1], width / span[0])
     origin = (low + high) / 2 - np.array((width, height)) / 2 / scale
