@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import ConvNorm, kernel_init
+from hparse_jax.models.layers import ConvNorm, kernel_init, pixel_mean
 from hparse_jax.models.norm import BatchNorm
 
 
@@ -31,7 +31,7 @@ class ASPP(nn.Module):
         branches += [conv(3, rate, f"rate{rate}")(x, train) for rate in self.rates]
         # The image mean is one vector per sample: it joins the 1x1 product as a bias, so that it
         # never has to be spread over the map.
-        mean = conv(1, 1, "image")(x.mean((1, 2), keepdims=True), train)
+        mean = conv(1, 1, "image")(pixel_mean(x)[:, None, None, :], train)
         return Project(self.features, self.dtype, name="project")(branches, mean, train)
 
 

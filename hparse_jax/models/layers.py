@@ -101,6 +101,14 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     return halve(halve(x, 1), 2)
 
 
+def pixel_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    """The mean over pixels. On a CPU a product with ones: XLA's own sum over pixels is slow."""
+    if jax.default_backend() != "cpu":
+        return x.mean((1, 2))
+    pixels = x.shape[1] * x.shape[2]
+    return jnp.ones(pixels, x.dtype) @ x.reshape(x.shape[0], pixels, -1) / pixels
+
+
 def interpolation_matrix(size_out: int, size_in: int) -> Float[np.ndarray, "size_out size_in"]:
     """Bilinear interpolation along one side with align_corners=True: `out = matrix @ in`.
 

@@ -10,7 +10,7 @@ from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.backbone import ImageEmbedding
 from hparse_jax.models.fusion import FusionNetwork, Gates, StaticFusion
-from hparse_jax.models.layers import ConvNorm
+from hparse_jax.models.layers import ConvNorm, pixel_mean
 from hparse_jax.models.nodes import NodeAttention, NodeHead, child_message, parent_message
 from hparse_jax.models.resnet import ResNet
 
@@ -83,7 +83,7 @@ class Parser(nn.Module):
             level_map = ConvNorm(channels, dtype=self.dtype, name=f"{level.name}_embedding")(
                 embedding, train
             )
-            mean = level_map.astype(jnp.float32).mean((1, 2))
+            mean = pixel_mean(level_map.astype(jnp.float32))
             gate = NodeAttention(len(level.nodes), 16, name=f"{level.name}_attention")(mean)
             head = NodeHead(1, hidden, shared, self.dtype, name=f"{level.name}_direct")
             maps.append(level_map)
