@@ -72,8 +72,8 @@ def cross_entropy(
     logits: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
 ) -> Float[Array, ""]:
     """Sum over the valid pixels of -log softmax(logits)[target]."""
-    # The target's logit is picked by a comparison, not by an index: the gradient of a gather is a
-    # scatter, slow on every backend.
+    # The target's logit is picked by a comparison, not by an index: the gradient of an index is a
+    # scatter, which kept XLA on a CPU from fusing it with the resize before it.
     target = targets[..., None] == jnp.arange(logits.shape[-1], dtype=jnp.uint8)
     shifted = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     losses = jnp.log(jnp.exp(shifted).sum(-1)) - jnp.where(target, shifted, 0.0).sum(-1)

@@ -170,6 +170,15 @@ def test_flip_pairs_that_tear_a_coarser_node_apart_are_refused():
         hierarchy_from_json(torn)
 
 
+@pytest.mark.parametrize("name", ["body", "a/b", ""])
+def test_level_names_differ_and_make_file_names(name):
+    tree = get_hierarchy("lip").to_json()
+    assert tree["levels"][2]["name"] == "body"
+    tree["levels"][0]["name"] = name
+    with pytest.raises(InputError, match="level names"):
+        hierarchy_from_json(tree)
+
+
 def test_parts_only_keeps_the_leaves():
     parts = get_hierarchy("lip").parts_only()
     assert len(parts.levels) == 1

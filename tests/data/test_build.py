@@ -30,6 +30,21 @@ def test_builds_once_from_the_raw_folder_or_its_parent(raw, tmp_path, capsys):
     assert "already built" in capsys.readouterr().out
 
 
+def test_a_folder_without_a_dataset_in_it_is_not_taken_for_one(raw, tmp_path):
+    target = tmp_path / "fashion_clothing" / "1.0.0"
+    target.mkdir(parents=True)
+    with pytest.raises(InputError, match="not a whole dataset"):
+        build("fashion_clothing", tmp_path, raw)
+
+
+def test_a_cut_file_of_a_dataset_is_named_with_the_remedy(raw, tmp_path):
+    target = build("fashion_clothing", tmp_path, raw)
+    for path in target.glob("*train.array_record*"):
+        path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"1\.0\.0: cannot be read .*hparse build"):
+        open_split(config(tmp_path), "train")
+
+
 def test_says_how_many_photos_were_left_out(raw, tmp_path, capsys):
     write_photo(raw, "0002", (40, 30), (0, LABEL_LIST.index("cape")))
     for _ in range(2):  # the second time it is read from the built dataset

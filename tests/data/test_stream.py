@@ -169,6 +169,8 @@ def test_closing_twice_is_fine(built):
     next(stream)
     stream.close()
     stream.close()
+    with pytest.raises(TypeError):
+        next(stream)
 
 
 def test_batches_must_divide_by_the_processes(built):

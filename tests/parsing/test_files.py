@@ -1,6 +1,7 @@
 """Finding, naming, reading and writing files."""
 
 import pathlib
+import struct
 
 import numpy as np
 import pytest
@@ -166,6 +167,15 @@ def test_the_exif_orientation_is_applied(tmp_path, orientation, upright):
     exif[0x0112] = orientation
     save(tmp_path / "turned.png", stored, exif=exif)
     np.testing.assert_array_equal(read_photo(tmp_path / "turned.png"), upright(stored))
+
+
+def test_a_damaged_exif_block_is_named_and_not_a_traceback(tmp_path, monkeypatch):
+    def damaged(image):
+        raise struct.error("required argument is not an integer")
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", damaged)
+    with pytest.raises(InputError, match=r"bad\.png"):
+        read_photo(save(tmp_path / "bad.png", np.zeros((4, 4, 3), np.uint8)))
 
 
 def test_what_cannot_be_read_is_named_in_one_line(tmp_path):
