@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	.venv/bin/python experiments/demo.py
 
 test: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto
 
 test-slow: $(INSTALLED)
 	.venv/bin/python -m pytest -m slow

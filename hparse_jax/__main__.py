@@ -15,7 +15,7 @@ from absl import flags
 
 import hparse_jax
 from hparse_jax.config import Config, flat
-from hparse_jax.errors import InputError
+from hparse_jax.errors import InputError, UsageError
 
 VERBS = {
     "build": ("hparse_jax.data.build", "turn a raw dataset into the form that training reads"),
@@ -39,10 +39,6 @@ _KINDS = {
 }
 
 
-class _UsageError(Exception):
-    """The command itself is wrong: an unknown verb or flag, or a missing required flag."""
-
-
 def main() -> int:
     """Runs the verb in `sys.argv` and returns the process's exit code."""
     verb, *arguments = sys.argv[1:] or [""]
@@ -57,7 +53,7 @@ def main() -> int:
         return 2
     try:
         return _run(verb, arguments)
-    except _UsageError as error:
+    except UsageError as error:
         print(f"hparse {verb}: {_line(error)}", file=sys.stderr)
         print(f"usage: hparse {verb} [--flag=value ...]; see hparse {verb} --help", file=sys.stderr)
         return 2
@@ -81,7 +77,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 def _parse_flags(verb: str, arguments: list[str]) -> list[str]:
     """Sets absl's flags and returns the positional arguments.
 
-    Raises _UsageError, or InputError when the config file or one of its fields is wrong.
+    Raises UsageError, or InputError when the config file or one of its fields is wrong.
     """
     if "config" in flags.FLAGS:
         _check_config(arguments)
@@ -97,7 +93,7 @@ def _parse_flags(verb: str, arguments: list[str]) -> list[str]:
         missing = re.findall(r"Flag --(\w+) must have a value", message)
         if missing:
             message = "missing " + ", ".join(f"--{name}=..." for name in missing)
-        raise _UsageError(message) from error
+        raise UsageError(message) from error
 
 
 def _check_config(arguments: list[str]) -> None:
@@ -111,7 +107,7 @@ def _check_config(arguments: list[str]) -> None:
             path = argument.partition("=")[2] or following
         override = re.match(r"--?(?:no)?config\.([^=]+)", argument)
         if override and not path:
-            raise _UsageError(f"give --config=FILE before --config.{override[1]}")
+            raise UsageError(f"give --config=FILE before --config.{override[1]}")
         if override and override[1] not in flat(Config()):
             raise InputError(f"config.{override[1]}: no such field; {_close_fields(override[1])}")
     if not path:

@@ -5,6 +5,7 @@ Defaults are the paper's (CNIF section 4.1). Every field can be overridden on th
 """
 
 import dataclasses
+import math
 import typing
 
 from hparse_jax.errors import InputError
@@ -105,7 +106,6 @@ _POSITIVE = (
     "crop",
     "scale",
     "std",
-    "eval_scales",
     "eval_batch_size",
     "keep_checkpoints",
     "model.width",
@@ -137,6 +137,8 @@ def validate(config: Config) -> None:
     values = flat(config)
     for field, default in flat(type(config)()).items():
         _check_type(field, values[field], default)
+        if any(isinstance(v, float) and math.isinf(v) for v in _numbers(values[field])):
+            _wrong(field, values[field], "finite")
     for field, choices in _CHOICES.items():
         if values[field] not in choices:
             _wrong(field, values[field], "one of " + ", ".join(map(str, choices)))
@@ -150,8 +152,8 @@ def validate(config: Config) -> None:
     for field in _NOT_NEGATIVE:
         if any(not v >= 0 for v in _numbers(values[field])):
             _wrong(field, values[field], "0 or more")
-    if not values["eval_scales"]:
-        _wrong("eval_scales", (), "at least one scale")
+    if not values["eval_scales"] or not all(0.1 <= s <= 10 for s in values["eval_scales"]):
+        _wrong("eval_scales", values["eval_scales"], "scales in 0.1..10, at least one")
     if config.scale[0] > config.scale[1]:
         _wrong("scale", config.scale, "(smallest, largest)")
     if config.steps == 0 and config.epochs == 0:

@@ -163,6 +163,18 @@ def test_swapping_labels_and_climbing_commute(name):
         np.testing.assert_array_equal(lifted[climbed], climbed_of_swapped)
 
 
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_mirroring_logits_twice_is_the_identity(name, level):
+    hierarchy = get_hierarchy(name)
+    nodes = len(hierarchy.levels[level].nodes)
+    logits = np.random.default_rng(level).normal(size=(5, 6, nodes))
+    swap = np.asarray(hierarchy.flip_permutation(level))
+    once = logits[:, ::-1, swap]
+    assert (once != logits).any()
+    np.testing.assert_array_equal(once[:, ::-1, swap], logits)
+
+
 def test_flip_pairs_that_tear_a_coarser_node_apart_are_refused():
     torn = json.loads(json.dumps(DEEP))
     torn["flip_pairs"] = torn["flip_pairs"][:1]  # the thumbs trade places, the palms stay

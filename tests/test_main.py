@@ -20,7 +20,7 @@ Its second paragraph.
 """
 from absl import flags
 from hparse_jax import config
-from hparse_jax.errors import InputError
+from hparse_jax.errors import InputError, UsageError
 from ml_collections import config_flags
 
 def define_flags():
@@ -36,6 +36,8 @@ def main(arguments):
     match arguments:
         case ["input"]:
             raise InputError("photo.jpg: is\\nbroken; take another")
+        case ["surplus"]:
+            raise UsageError("no arguments but flags, not surplus")
         case ["denied"]:
             raise PermissionError(13, "Permission denied", "/out")
         case ["interrupt"]:
@@ -110,6 +112,7 @@ def told_nothing(process: subprocess.CompletedProcess) -> list:
         (["train", "--workdir=w", "--config=good.py", "--wrkdir=w"], "wrkdir"),
         (["train", "--workdir=w", "--config=good.py", "--step=last"], "--step=last"),
         (["train", "--workdir=w", "--config.seed=1", "--config=good.py"], "before --config.seed"),
+        (["train", "surplus", "--workdir=w", "--config=good.py"], "not surplus"),
     ],
 )
 def test_wrong_usage_exits_2_and_shows_the_usage(hparse, arguments, message):

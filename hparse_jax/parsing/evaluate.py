@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hparse_jax.config import Config
 from hparse_jax.data.canvas import CanvasBatch
 from hparse_jax.data.stream import evaluation_batches, num_photos
-from hparse_jax.errors import InputError
+from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import IGNORE, Hierarchy
 from hparse_jax.metrics import confusion_matrix, segmentation_scores
 from hparse_jax.models import build_model
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int | None:
     """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`."""
     values = flags.FLAGS
     if argv:
-        raise InputError(f"evaluate takes no arguments, not {' '.join(argv)}; use --workdir=DIR")
+        raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     run = load_run(values.workdir, values.step)
     changes = {"data_dir": values.data_dir, "eval_batch_size": values.batch_size}
     config = dataclasses.replace(run.config, **{k: v for k, v in changes.items() if v is not None})

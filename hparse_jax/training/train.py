@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from hparse_jax.config import Config, validate
 from hparse_jax.data.stream import num_photos, training_stream
-from hparse_jax.errors import InputError
+from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
 from hparse_jax.parsing.evaluate import evaluate
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int | None:
     """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`."""
     values = flags.FLAGS
     if argv:
-        raise InputError(f"train takes no arguments, not {' '.join(argv)}; see hparse train --help")
+        raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     distributed.initialize(
         values.coordinator, values.num_processes, values.process_id, values.distributed
     )

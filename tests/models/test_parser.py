@@ -88,7 +88,7 @@ def test_each_row_of_table_6_has_its_sources_and_gates(row):
 def test_background_has_direct_inference_only():
     model = build_model(TINY, LIP)
     images = jax.random.normal(jax.random.key(0), (2, 33, 33, 3))
-    output = model.apply(model.init(jax.random.key(0), images), images)
+    output = jax.jit(lambda x: model.init_with_output(jax.random.key(0), x)[0])(images)
     for level in output.levels:
         for source in (level.top_down, level.bottom_up):
             if source is not None:

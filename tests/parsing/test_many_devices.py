@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-# arguments: number of processes, own index, port
+# arguments: number of processes, own index, port, file of the report
 SCRIPT = """
 import json, sys
 import jax
 import numpy as np
-processes, index, port = map(int, sys.argv[1:])
+processes, index, port = map(int, sys.argv[1:4])
 if processes > 1:
     jax.distributed.initialize(f"127.0.0.1:{port}", processes, index)
 from conftest import HIERARCHY, Pixels
@@ -39,11 +39,12 @@ variables = {"params": {"gain": np.float32(1)}}
 report = evaluate.evaluate(
     variables, Pixels(), config, HIERARCHY, scales=(0.75, 1.0), flip=True
 )
-print(json.dumps([jax.local_device_count(), report]))
+with open(sys.argv[4], "w") as file:
+    json.dump([jax.local_device_count(), report], file)
 """
 
 
-def run(processes, devices):
+def run(folder, processes, devices):
     here = pathlib.Path(__file__).parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -53,37 +54,37 @@ def run(processes, devices):
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONPATH": str(here),
     }
+    files = [folder / f"{processes}_{devices}_{index}.json" for index in range(processes)]
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(processes), str(index), str(port)],
+            [sys.executable, "-c", SCRIPT, str(processes), str(index), str(port), str(file)],
             env=environment,
-            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(processes)
+        for index, file in enumerate(files)
     ]
-    outputs = [process.communicate(timeout=120) for process in started]
-    for process, (_, errors) in zip(started, outputs, strict=True):
-        assert process.returncode == 0, errors[-3000:]
-    return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    for process, text in zip(started, errors, strict=True):
+        assert process.returncode == 0, text[-3000:]
+    return [json.loads(file.read_text()) for file in files]
 
 
 @pytest.fixture(scope="module")
-def alone():
-    ((devices, report),) = run(1, 1)
+def alone(tmp_path_factory):
+    ((devices, report),) = run(tmp_path_factory.mktemp("alone"), 1, 1)
     assert devices == 1
     return report
 
 
-def test_four_devices_give_the_scores_of_one(alone):
-    ((devices, report),) = run(1, 4)
+def test_four_devices_give_the_scores_of_one(tmp_path, alone):
+    ((devices, report),) = run(tmp_path, 1, 4)
     assert devices == 4
     assert report == alone
 
 
-def test_two_processes_give_the_scores_of_one(alone):
-    for devices, report in run(2, 2):
+def test_two_processes_give_the_scores_of_one(tmp_path, alone):
+    for devices, report in run(tmp_path, 2, 2):
         assert devices == 2
         assert report == alone
     assert alone["images"] == 7
