@@ -1,5 +1,6 @@
 """CNIF on LIP (20 classes), with the settings of the paper, section 4.1.
 
+    hparse build lip --manual_dir=RAW --data_dir=data
     hparse train --config=configs/lip.py --workdir=runs/lip
 
 Hardware and hours: the paper used four 32 GB V100; not yet run at full size here.

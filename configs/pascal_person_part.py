@@ -1,5 +1,6 @@
 """CNIF on PASCAL-Person-Part (7 classes), with the settings of the paper, section 4.1.
 
+    hparse build pascal_person_part --manual_dir=RAW --data_dir=data
     hparse train --config=configs/pascal_person_part.py --workdir=runs/pascal_person_part
 
 Hardware and hours: the paper used four 32 GB V100; not yet run at full size here.

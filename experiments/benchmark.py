@@ -3,8 +3,12 @@
     python experiments/benchmark.py --config=configs/lip.py --cases=inference --batch=1 \\
         --config.model.dtype=float32
 
-stream     batches from the built dataset in config.data_dir: images a second, and the memory of
-           all its processes at the end of each of three epochs
+stream     batches from the built dataset in config.data_dir: seconds to open it, to the first
+           batch of step 0 and of a late step; images a second, and the memory of all its
+           processes at the end of each of three epochs
+build      `hparse build` of config.dataset from a folder of --records photos, made by linking those
+           of --raw (LIP's layout) again and again: photos a second, peak memory; also for a
+           tenth of the photos, to show that memory does not grow with them
 inference  random images, from uint8 to the fused logits of every level
 training   random images and labels, one optimiser step
 Seconds are the median over --repeats calls after one warm-up call; compiling is timed apart. Peak
@@ -16,9 +20,11 @@ import multiprocessing
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import jax
@@ -27,8 +33,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from hparse_jax.config import Config, validate
-from hparse_jax.data.stream import num_photos, training_stream
-from hparse_jax.hierarchy import Hierarchy, get_hierarchy
+from hparse_jax.data.stream import dataset_hierarchy, num_photos, open_split, training_stream
+from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models import build_model
 from hparse_jax.models.layers import normalise
 from hparse_jax.training.distributed import batch_sharding, data_mesh
@@ -39,7 +45,10 @@ _CASES = flags.DEFINE_list("cases", ["stream", "inference", "training"], "what t
 _REPEATS = flags.DEFINE_integer("repeats", 5, "timed calls a case", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 0, "images a call; 0: config.batch_size", lower_bound=0)
 _ONLY = flags.DEFINE_string("only", "", "the one case that this process measures")
+_RAW = flags.DEFINE_string("raw", None, "LIP's raw folder, for the case build")
+_RECORDS = flags.DEFINE_integer("records", 30_000, "photos of the case build", lower_bound=1)
 _EPOCHS = 3
+_LATE_STEP = 100_000
 
 
 def stream(config: Config, hierarchy: Hierarchy) -> dict:
@@ -47,9 +56,16 @@ def stream(config: Config, hierarchy: Hierarchy) -> dict:
     steps = max(1, num_photos(config, config.train_split) // config.batch_size)
     speeds, memory = [], []
     begin = time.perf_counter()
+    open_split(config, config.train_split)
+    opened = time.perf_counter() - begin
+    starts = []
+    for step in (0, _LATE_STEP):
+        begin = time.perf_counter()
+        with training_stream(config, hierarchy, step) as batches:
+            next(batches)
+            starts.append(time.perf_counter() - begin)
     with training_stream(config, hierarchy) as batches:
         next(batches)
-        start = time.perf_counter() - begin
         for _ in range(_EPOCHS):
             begin = time.perf_counter()
             for _ in range(steps):
@@ -58,11 +74,54 @@ def stream(config: Config, hierarchy: Hierarchy) -> dict:
             memory.append(_resident_mib())
     return {
         "workers": config.workers,
-        "start_seconds": start,
+        "open_seconds": opened,
+        "first_batch_seconds": {0: starts[0], _LATE_STEP: starts[1]},
         "images_per_second": statistics.median(speeds),
         "images_per_second_by_epoch": speeds,
         "memory_mib_by_epoch": memory,
     }
+
+
+def building(config: Config, hierarchy: Hierarchy) -> dict:
+    """Photos a second and MiB of `hparse build`, for --records photos and for a tenth of them."""
+    results = {}
+    for records in (max(1, _RECORDS.value // 10), _RECORDS.value):
+        with tempfile.TemporaryDirectory() as folder:
+            raw = _repeated_lip(pathlib.Path(_RAW.value), pathlib.Path(folder) / "raw", records)
+            command = ["build", config.dataset, f"--manual_dir={raw}", f"--data_dir={folder}/data"]
+            begin = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "hparse_jax", *command],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            seconds = time.perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        results[records] = {
+            "seconds": seconds,
+            "photos_per_second": records / seconds,
+            "peak_memory_mib": peak,
+        }
+    return {"by_records": results}
+
+
+def _repeated_lip(raw: pathlib.Path, target: pathlib.Path, records: int) -> pathlib.Path:
+    """LIP's short layout with the training photos of `raw` linked again under new ids."""
+    photos = sorted((raw / "TrainVal_images" / "train_images").glob("*.jpg"))
+    masks = raw / "TrainVal_parsing_annotations" / "train_segmentations"
+    for folder in ("train_images", "train_segmentations"):
+        (target / folder).mkdir(parents=True)
+    for i in range(records):
+        photo = photos[i % len(photos)]
+        for source, name in (
+            (photo, f"train_images/{i}.jpg"),
+            (masks / f"{photo.stem}.png", f"train_segmentations/{i}.png"),
+        ):
+            try:
+                os.link(source, target / name)
+            except OSError:  # another file system
+                shutil.copy(source, target / name)
+    return target
 
 
 def inference(config: Config, hierarchy: Hierarchy) -> dict:
@@ -154,8 +213,13 @@ def _measure(case: str) -> None:
     config = _CONFIG.value
     config.batch_size = _BATCH.value or config.batch_size
     validate(config)
-    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
-    measured = {"stream": stream, "inference": inference, "training": training}[case]
+    hierarchy = dataset_hierarchy(config)
+    measured = {
+        "stream": stream,
+        "build": building,
+        "inference": inference,
+        "training": training,
+    }[case]
     line = {
         "case": case,
         "device": _device(),

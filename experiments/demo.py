@@ -24,7 +24,7 @@ from hparse_jax.parsing.evaluate import evaluate, table
 from hparse_jax.parsing.files import write_bytes
 from hparse_jax.parsing.parser import load_parser
 from hparse_jax.parsing.predict import predict
-from hparse_jax.parsing.render import contact_sheet, overlay, picture_jpeg
+from hparse_jax.render import contact_sheet, overlay, picture_jpeg
 from hparse_jax.training.checkpoint import load_run
 from hparse_jax.training.train import train
 

@@ -9,10 +9,13 @@ import math
 import typing
 
 from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy
 
 
 @dataclasses.dataclass
 class ModelConfig:
+    # "cnif", or a baseline of LIP (section 3): "segnet", "fcn8s", "deeplab_v2", "attention"; for
+    # these only width and dtype count, and the parts are their only level
     name: str = "cnif"
     depth: int = 101  # ResNet: 18, 50 or 101
     output_stride: int = 16  # input pixels per pixel of the last block: 8 or 16
@@ -31,6 +34,11 @@ class ModelConfig:
     auxiliary: bool = False  # a head on block 3 for the auxiliary loss
     dtype: str = "auto"  # compute type: "float32", "bfloat16"; "auto": bfloat16 on GPU and TPU
 
+    def hierarchy_of(self, hierarchy: Hierarchy) -> Hierarchy:
+        """The levels of a hierarchy that this network has."""
+        whole = self.hierarchy and self.name == "cnif"
+        return hierarchy if whole else hierarchy.parts_only()
+
 
 @dataclasses.dataclass
 class OptimizerConfig:
@@ -45,9 +53,13 @@ class OptimizerConfig:
 @dataclasses.dataclass
 class LossConfig:
     level_weights: tuple[float, ...] = ()  # finest first; () means 1 for every level
-    auxiliary_weight: float = 0.4  # of the auxiliary head's cross-entropy
+    auxiliary_weight: float = 0.4  # of the auxiliary maps' cross-entropy, each
     lovasz_weight: float = 0.0  # of the Lovasz-softmax loss on the fused maps
-    structure: str = "none"  # "none", "product" or "one_plus_error" (LIP section 4)
+    # LIP section 4: every pixel's cross-entropy is multiplied by the joints' error of its image
+    # ("product", the paper's), by 1 + error ("one_plus_error"), or by nothing ("none")
+    structure: str = "none"
+    structure_constants: str = "released"  # of the error: "released", or "paper": 1 / (2 N)
+    structure_stride: int = 8  # pixels between the grid points on which joints are taken
 
 
 @dataclasses.dataclass
@@ -55,6 +67,7 @@ class Config:
     seed: int = 0
     dataset: str = "lip"
     hierarchy: str = ""  # a shipped name or a JSON file; "" means the dataset's own
+    init_from: str = ""  # the workdir of another run, or of imported weights: where training starts
     data_dir: str = "data"  # where `hparse build` wrote the dataset
     batch_size: int = 40  # images a step, over all devices of all processes
     accumulate: int = 1  # pieces a batch is cut into, one after the other on each device
@@ -84,7 +97,7 @@ class Config:
 
 
 _CHOICES = {
-    "model.name": ("cnif",),
+    "model.name": ("cnif", "segnet", "fcn8s", "deeplab_v2", "attention"),
     "model.depth": (18, 50, 101),
     "model.output_stride": (8, 16),
     "model.stem": ("deep", "conv7"),
@@ -98,7 +111,8 @@ _CHOICES = {
     "model.node_heads": ("per_node", "shared"),
     "model.messages": ("logits", "probabilities"),
     "model.dtype": ("auto", "float32", "bfloat16"),
-    "loss.structure": ("none",),
+    "loss.structure": ("none", "product", "one_plus_error"),
+    "loss.structure_constants": ("released", "paper"),
 }
 _POSITIVE = (
     "batch_size",
@@ -109,6 +123,7 @@ _POSITIVE = (
     "eval_batch_size",
     "keep_checkpoints",
     "model.width",
+    "loss.structure_stride",
     "optimizer.base_lr",
     "optimizer.new_layers_multiplier",
 )

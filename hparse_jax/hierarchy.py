@@ -1,7 +1,8 @@
 """The body as data: levels of nodes, their parents, left/right pairs, colours and joints.
 
 A hierarchy is a JSON file: class names with the parent of each, level by level. The shipped ones
-lie in `hparse_jax/hierarchies/`; a file of the same form describes anyone's own classes and tree.
+lie in `hparse_jax/hierarchies/`; a file of the same form describes anyone's own classes and tree,
+and so does a Python file whose `get_hierarchy()` returns a `Hierarchy` or a dict of that form.
 Whatever follows from a tree (label maps, swaps, palettes of the coarser levels) is derived here.
 """
 
@@ -10,6 +11,7 @@ import functools
 import json
 import pathlib
 import re
+import runpy
 
 import numpy as np
 
@@ -83,6 +85,10 @@ class Hierarchy:
     def table(self, level: int) -> np.ndarray:
         """uint8 [256]: leaf id -> node id at `level`; 255 -> 255, every unknown id -> 254."""
         return _table(self, level)
+
+    def unknown_ids(self) -> np.ndarray:
+        """bool [256]: which label values are neither a leaf id nor 255."""
+        return self.table(0) == _UNKNOWN
 
     def labels_at(self, level: int, labels: np.ndarray) -> np.ndarray:
         """Leaf labels uint8 [..., h, w] -> node labels of `level` (0 = finest), same shape.
@@ -204,6 +210,18 @@ def _table(hierarchy: Hierarchy, level: int) -> np.ndarray:
     return table
 
 
+def _colour(index: int) -> tuple[int, int, int]:
+    """A colour for class `index`, as PASCAL VOC colours its classes.
+
+    Bit k of the index's base-8 digit d goes to channel k, the more weight the smaller d.
+    """
+    colour = [0, 0, 0]
+    for digit in range(3):
+        for channel in range(3):
+            colour[channel] |= (index >> (3 * digit + channel) & 1) << (7 - digit)
+    return colour[0], colour[1], colour[2]
+
+
 def shipped_hierarchies() -> tuple[str, ...]:
     """The names that `get_hierarchy` knows without a file."""
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.json")))
@@ -216,21 +234,28 @@ def get_hierarchy(name: str) -> Hierarchy:
     hierarchy.
     """
     path = _SHIPPED / f"{name}.json" if name in shipped_hierarchies() else pathlib.Path(name)
-    if path.suffix != ".json" or not path.is_file():
+    if path.suffix not in (".json", ".py") or not path.is_file():
         raise InputError(
             f"no hierarchy {name!r}; shipped are {', '.join(shipped_hierarchies())}; "
-            "for your own classes give the path of a .json file"
+            "for your own classes give the path of a .json or .py file"
         )
     try:
-        return hierarchy_from_json(json.loads(path.read_text()))
+        if path.suffix == ".json":
+            return hierarchy_from_json(json.loads(path.read_text()))
+        made = runpy.run_path(str(path))["get_hierarchy"]()
+        return made if isinstance(made, Hierarchy) else hierarchy_from_json(dict(made))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except Exception as error:  # a Python file is a program: it can fail in any way
         raise InputError(f"{path}: not a hierarchy ({type(error).__name__}: {error})") from error
 
 
 def hierarchy_from_json(tree: dict) -> Hierarchy:
-    """The inverse of `Hierarchy.to_json`. Raises InputError or KeyError on a malformed tree."""
+    """The inverse of `Hierarchy.to_json`; flip_pairs, joints and palette may be absent.
+
+    Without a palette every class gets a colour of its own. Raises InputError or KeyError on a
+    malformed tree.
+    """
     names = [list(level["nodes"]) for level in tree["levels"]]
     levels = []
     for depth, level in enumerate(tree["levels"]):
@@ -245,13 +270,14 @@ def hierarchy_from_json(tree: dict) -> Hierarchy:
             parents = tuple(names[depth + 1].index(p) for p in level["nodes"].values())
         levels.append(Level(level["name"], tuple(names[depth]), parents))
     leaf_id = {leaf: i for i, leaf in enumerate(names[0])}
+    palette = tree.get("palette") or {leaf: _colour(i) for leaf, i in leaf_id.items()}
     return Hierarchy(
         name=tree["name"],
         levels=tuple(levels),
-        flip_pairs=tuple((leaf_id[a], leaf_id[b]) for a, b in tree["flip_pairs"]),
-        palette=tuple(tuple(tree["palette"][leaf]) for leaf in names[0]),
+        flip_pairs=tuple((leaf_id[a], leaf_id[b]) for a, b in tree.get("flip_pairs", ())),
+        palette=tuple(tuple(palette[leaf]) for leaf in names[0]),
         joints=tuple(
             (joint, tuple(leaf_id[leaf] for leaf in leaves))
-            for joint, leaves in tree["joints"].items()
+            for joint, leaves in tree.get("joints", {}).items()
         ),
     )

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, UInt8
 from hparse_jax.config import LossConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, Hierarchy
+from hparse_jax.joints import structure_error
 from hparse_jax.models import ParserOutput
 from hparse_jax.models.layers import resize
 
@@ -26,7 +27,10 @@ def parsing_loss(
     valid_pixels: divide by this count instead of the batch's own, so that the losses of the pieces
     of a batch add up to the loss of the whole. Labels must lie in the hierarchy: the data stream
     checks them.
-    Raises InputError when config.level_weights does not fit the levels of the output.
+    With config.structure every pixel's cross-entropy, in all terms, is multiplied by the error of
+    the image's joints (see `structure_weights`), through which no gradient flows.
+    Raises InputError when config.level_weights does not fit the levels of the output, and for a
+    structure loss without joints.
     """
     levels = output.levels
     weights = config.level_weights or (1.0,) * len(levels)
@@ -38,6 +42,17 @@ def parsing_loss(
         valid_pixels = count_valid(labels)
     size = labels.shape[1:3]
     terms = {}
+    weights_of_images = None
+    if config.structure != "none":
+        weights_of_images = structure_weights(levels[0].fused, labels, hierarchy, config)
+        terms["structure"] = weights_of_images.mean()
+
+    def mean_cross_entropy(logits, targets):
+        sums = cross_entropy(resize(logits, size), targets)
+        if weights_of_images is not None:
+            sums = sums * weights_of_images
+        return sums.sum() / jnp.maximum(valid_pixels, 1.0)
+
     total = jnp.zeros(())
     for depth, (level, weight) in enumerate(zip(levels, weights, strict=True)):
         targets = jnp.asarray(hierarchy.table(depth))[labels]
@@ -47,7 +62,7 @@ def parsing_loss(
             maps["fused"] = level.fused
         name = hierarchy.levels[depth].name
         for source, logits in maps.items():
-            term = cross_entropy(resize(logits, size), targets) / jnp.maximum(valid_pixels, 1.0)
+            term = mean_cross_entropy(logits, targets)
             terms[f"{name}/{source}"] = term
             total = total + weight * term
         if config.lovasz_weight:
@@ -56,11 +71,31 @@ def parsing_loss(
             probabilities = jax.nn.softmax(resize(level.fused, size))
             terms[f"{name}/lovasz"] = lovasz_softmax(probabilities, targets) * share
             total = total + weight * config.lovasz_weight * terms[f"{name}/lovasz"]
-    if output.auxiliary is not None:
-        logits = resize(output.auxiliary, size)
-        terms["auxiliary"] = cross_entropy(logits, labels) / jnp.maximum(valid_pixels, 1.0)
-        total = total + config.auxiliary_weight * terms["auxiliary"]
+    for name, logits in (output.auxiliary or {}).items():
+        term = mean_cross_entropy(logits, labels)
+        terms[name] = term
+        total = total + config.auxiliary_weight * term
     return total, terms
+
+
+def structure_weights(
+    logits: Float[Array, "b h2 w2 nodes"],
+    labels: UInt8[Array | np.ndarray, "b h w"],
+    hierarchy: Hierarchy,
+    config: LossConfig,
+) -> Float[Array, " b"]:
+    """What the structure loss multiplies each image's cross-entropy by (LIP Eq. 2).
+
+    Joints of the best leaves and of the labels are taken at every `config.structure_stride`-th
+    pixel from the first on; where a label is 255 there is no prediction either. An image whose
+    joints are perfect has error 0: with "product" it teaches nothing.
+    """
+    stride = config.structure_stride
+    grid = labels[:, ::stride, ::stride]
+    predicted = jnp.argmax(resize(logits, grid.shape[1:3]), -1).astype(jnp.uint8)
+    predicted = jnp.where(grid == IGNORE, jnp.uint8(IGNORE), predicted)
+    error = structure_error(predicted, grid, hierarchy, config.structure_constants)
+    return jax.lax.stop_gradient(error + (config.structure == "one_plus_error"))
 
 
 def count_valid(labels: UInt8[Array | np.ndarray, "..."]) -> Float[Array, ""]:
@@ -70,14 +105,14 @@ def count_valid(labels: UInt8[Array | np.ndarray, "..."]) -> Float[Array, ""]:
 
 def cross_entropy(
     logits: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
-) -> Float[Array, ""]:
-    """Sum over the valid pixels of -log softmax(logits)[target]."""
+) -> Float[Array, " b"]:
+    """For each image the sum over its valid pixels of -log softmax(logits)[target]."""
     # The target's logit is picked by a comparison, not by an index: the gradient of an index is a
     # scatter, which kept XLA on a CPU from fusing it with the resize before it.
     target = targets[..., None] == jnp.arange(logits.shape[-1], dtype=jnp.uint8)
     shifted = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     losses = jnp.log(jnp.exp(shifted).sum(-1)) - jnp.where(target, shifted, 0.0).sum(-1)
-    return jnp.sum(jnp.where(targets != IGNORE, losses, 0.0))
+    return jnp.sum(jnp.where(targets != IGNORE, losses, 0.0), (1, 2))
 
 
 def lovasz_softmax(

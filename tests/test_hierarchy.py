@@ -217,7 +217,6 @@ def broken(change) -> str:
     [
         ("{", "JSONDecodeError"),
         ('{"name": "x"}', "levels"),
-        (broken(lambda t: t.pop("palette")), "palette"),
         (broken(lambda t: t["palette"].pop("sole")), "sole"),
         (broken(lambda t: t["palette"].update(sole=[0, 0, 256])), "palette"),
         (broken(lambda t: t["levels"][0]["nodes"].update(sole="nowhere")), "nowhere"),
@@ -235,6 +234,87 @@ def test_a_wrong_json_file_is_told_with_its_name(tmp_path, text, message):
         get_hierarchy(str(path))
     assert "mine.json" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+PYTHON = """
+from hparse_jax.hierarchy import Hierarchy, Level
+NODES = ("background", "cat", "dog")
+PALETTE = ((0, 0, 0), (9, 9, 9), (8, 8, 8))
+def get_hierarchy():
+    return {made}
+"""
+AS_OBJECT = 'Hierarchy("pets", (Level("parts", NODES, ()),), ((1, 2),), PALETTE)'
+AS_DICT = """{
+    "name": "pets",
+    "levels": [{"name": "parts", "nodes": {node: None for node in NODES}}],
+    "flip_pairs": [["cat", "dog"]],
+    "palette": dict(zip(NODES, PALETTE)),
+}"""
+
+
+@pytest.mark.parametrize("made", [AS_OBJECT, AS_DICT], ids=["object", "dict"])
+def test_a_users_python_file_is_run(tmp_path, made):
+    path = tmp_path / "pets.py"
+    path.write_text(PYTHON.replace("{made}", made))
+    hierarchy = get_hierarchy(str(path))
+    assert hierarchy.name == "pets"
+    assert hierarchy.levels == (Level("parts", ("background", "cat", "dog"), ()),)
+    assert hierarchy.flip_permutation(0) == (0, 2, 1)
+    assert hierarchy.palette == ((0, 0, 0), (9, 9, 9), (8, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_hierarchy(:", "SyntaxError"),
+        ("import no_such_module", "no_such_module"),
+        ("hierarchy = 1", "get_hierarchy"),
+        ("def get_hierarchy():\n    return None", "not a hierarchy"),
+        ("def get_hierarchy():\n    return 1 / 0", "division by zero"),
+        ("def get_hierarchy():\n    raise ValueError('one\\ntwo')", "one two"),
+        ("def get_hierarchy():\n    return {'name': 'x'}", "levels"),
+        ("def get_hierarchy():\n    return {'name': 'x', 'levels': []}", "mine.py"),
+        (PYTHON.replace("{made}", AS_DICT.replace('"cat", "dog"', '"cat", "cow"')), "cow"),
+    ],
+)
+def test_a_wrong_python_file_is_told_with_its_name(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        get_hierarchy(str(path))
+    assert "mine.py" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def without_the_optional(classes: int) -> dict:
+    names = ["background", *(f"class{i}" for i in range(1, classes))]
+    return {"name": "bare", "levels": [{"name": "parts", "nodes": dict.fromkeys(names)}]}
+
+
+def test_without_pairs_and_joints_there_are_none():
+    hierarchy = hierarchy_from_json(without_the_optional(5))
+    assert hierarchy.flip_permutation(0) == (0, 1, 2, 3, 4)
+    assert hierarchy.joints == ()
+
+
+def test_without_a_palette_all_colours_differ():
+    palette = hierarchy_from_json(without_the_optional(254)).palette
+    assert len(set(palette)) == 254
+
+
+def test_without_a_palette_colours_are_those_of_pascal_voc():
+    """The colour map published with the VOC development kit, classes 0 to 20."""
+    assert hierarchy_from_json(without_the_optional(21)).palette == (
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128),
+        (0, 128, 128), (128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0),
+        (64, 0, 128), (192, 0, 128), (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0),
+        (0, 192, 0), (128, 192, 0), (0, 64, 128),
+    )  # fmt: skip
+
+
+def test_a_default_palette_survives_json():
+    hierarchy = hierarchy_from_json(without_the_optional(9))
+    assert hierarchy_from_json(json.loads(json.dumps(hierarchy.to_json()))) == hierarchy
 
 
 @pytest.mark.parametrize("name", ["lipp", "nowhere.json", "", "../hierarchies/lip"])

@@ -23,7 +23,12 @@ from hparse_jax.config import Config
 from hparse_jax.data.canvas import CanvasBatch, group_by_canvas
 from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
 from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.hierarchy import (
+    Hierarchy,
+    get_hierarchy,
+    hierarchy_from_json,
+    shipped_hierarchies,
+)
 
 # Batches of crops are large (7 MB for eight of 473 x 473), grain's own default would hold 500.
 _THREADS = 4
@@ -36,15 +41,7 @@ def open_split(config: Config, split: str) -> Sequence[dict[str, bytes]]:
 
     Raises InputError when the dataset or the split is not there.
     """
-    data_dir = pathlib.Path(config.data_dir).absolute()
-    build = f"hparse build {config.dataset} --data_dir={config.data_dir}"
-    try:
-        builder = tfds.core.read_only_builder.builder_from_files(config.dataset, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError:
-        raise InputError(
-            f"config.data_dir={config.data_dir}: no built dataset {config.dataset!r} in it; "
-            f"run `{build}`"
-        ) from None
+    builder = _built(config)
     if split not in builder.info.splits:
         known = ", ".join(builder.info.splits)
         raise InputError(f"dataset {config.dataset} has no split {split!r}; it has {known}")
@@ -56,9 +53,42 @@ def open_split(config: Config, split: str) -> Sequence[dict[str, bytes]]:
     except (RuntimeError, OSError, ValueError) as error:
         raise InputError(
             f"{builder.data_path}: cannot be read ({' '.join(str(error).split())[:200]}); "
-            f"remove the folder and run `{build}`"
+            f"remove the folder and run `{_command(config)}`"
         ) from error
     return records
+
+
+def _built(config: Config) -> tfds.core.DatasetBuilder:
+    data_dir = pathlib.Path(config.data_dir).absolute()
+    try:
+        return tfds.core.read_only_builder.builder_from_files(config.dataset, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise InputError(
+            f"config.data_dir={config.data_dir}: no built dataset {config.dataset!r} in it; "
+            f"run `{_command(config)}`"
+        ) from None
+
+
+def _command(config: Config) -> str:
+    return f"hparse build {config.dataset} --data_dir={config.data_dir}"
+
+
+def dataset_hierarchy(config: Config) -> Hierarchy:
+    """The hierarchy of `config.hierarchy`, or the one that the dataset was built with.
+
+    Raises InputError when there is neither.
+    """
+    if config.hierarchy:
+        return get_hierarchy(config.hierarchy)
+    if config.dataset in shipped_hierarchies():
+        return get_hierarchy(config.dataset)
+    tree = (_built(config).info.metadata or {}).get("hierarchy")
+    if not isinstance(tree, dict):
+        raise InputError(
+            f"dataset {config.dataset} in {config.data_dir} names no hierarchy; "
+            "set config.hierarchy to the file of its classes"
+        )
+    return hierarchy_from_json(tree)
 
 
 def num_photos(config: Config, split: str) -> int:
@@ -132,6 +162,25 @@ def training_stream(
     return TrainingStream(iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker)))
 
 
+def evaluation_photos(
+    config: Config,
+    hierarchy: Hierarchy,
+    split: str,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[tuple[str, UInt8[np.ndarray, "_ _ 3"], UInt8[np.ndarray, "_ _"]]]:
+    """(id, image, leaf labels) of the photos p, p + P, ... of a split for process p of P, once.
+
+    At original size. Raises InputError when the dataset or split is not there, when a record cannot
+    be decoded, and when its labels are outside the hierarchy.
+    """
+    photos = grain.MapDataset.source(open_split(config, split))[process_index::process_count]
+    decoded = photos.map(functools.partial(decode, hierarchy=hierarchy))
+    items = iter(decoded.to_iter_dataset(_THREADED_READ))
+    with contextlib.closing(items):
+        yield from items
+
+
 def evaluation_batches(
     config: Config,
     hierarchy: Hierarchy,
@@ -140,16 +189,10 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[CanvasBatch]:
-    """The photos p, p + P, ... of a split for process p of P, at original size, each once.
-
-    Raises InputError when the dataset or split is not there, when a record cannot be decoded, and
-    when its labels are outside the hierarchy.
-    """
-    photos = grain.MapDataset.source(open_split(config, split))[process_index::process_count]
-    decoded = photos.map(functools.partial(_decode, hierarchy=hierarchy))
-    items = iter(decoded.to_iter_dataset(_THREADED_READ))
-    with contextlib.closing(items):
-        yield from group_by_canvas(items, batch_size, config.mean)
+    """The photos of `evaluation_photos` in batches of one canvas size each."""
+    photos = evaluation_photos(config, hierarchy, split, process_index, process_count)
+    with contextlib.closing(photos):
+        yield from group_by_canvas(photos, batch_size, config.mean)
 
 
 def _start_worker(index: int, count: int) -> None:
@@ -175,17 +218,17 @@ def _training_example(
     mean: tuple[float, float, float],
     flip: bool,
 ) -> dict[str, np.ndarray | str]:
-    photo_id, image, labels = _decode(record, hierarchy)
+    photo_id, image, labels = decode(record, hierarchy)
     image, labels = random_scale_crop(image, labels, rng, crop, scale, mean)
     if flip and rng.random() < 0.5:
         image, labels = flip_image(image), flip_labels(labels, hierarchy)
     return {"image": image, "label": labels, "id": photo_id}
 
 
-def _decode(
+def decode(
     record: dict, hierarchy: Hierarchy
 ) -> tuple[str, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """(id, image RGB, leaf labels) of a record; InputError names a broken one."""
+    """(id, image RGB, leaf labels) of a record of `open_split`; InputError names a broken one."""
     photo_id = record["id"].decode()
     # Labels belong to the pixels as stored, whatever orientation a camera noted beside them.
     image = cv2.imdecode(
@@ -194,8 +237,7 @@ def _decode(
     labels = cv2.imdecode(np.frombuffer(record["label"], np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or labels is None or labels.shape != image.shape[:2]:
         raise InputError(f"record {photo_id}: photo or label is broken; build the dataset again")
-    table = hierarchy.table(0)
-    unknown = cv2.LUT(labels, (table != np.arange(256)).astype(np.uint8))
+    unknown = cv2.LUT(labels, hierarchy.unknown_ids().astype(np.uint8))
     if cv2.countNonZero(unknown):
         raise InputError(
             f"record {photo_id}: label id {labels[unknown > 0][0]} is not in hierarchy "

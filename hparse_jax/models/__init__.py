@@ -1,5 +1,6 @@
 """Batches -> logits. `build_model(config.model, hierarchy)` is the one entrance."""
 
-from hparse_jax.models.parser import LevelOutput, Parser, ParserOutput, build_model
+from hparse_jax.models.build import build_model
+from hparse_jax.models.output import LevelOutput, ParserOutput
 
-__all__ = ["LevelOutput", "Parser", "ParserOutput", "build_model"]
+__all__ = ["LevelOutput", "ParserOutput", "build_model"]

@@ -1,41 +1,17 @@
 """The whole CNIF parser, built from a hierarchy and a config (sections 3.2 to 3.4)."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.backbone import ImageEmbedding
 from hparse_jax.models.fusion import FusionNetwork, Gates, StaticFusion
 from hparse_jax.models.layers import ConvNorm, pixel_mean
 from hparse_jax.models.nodes import NodeAttention, NodeHead, child_message, parent_message
+from hparse_jax.models.output import LevelOutput, ParserOutput
 from hparse_jax.models.resnet import ResNet
-
-
-@flax.struct.dataclass
-class LevelOutput:
-    """Float32 logits of one level, nodes in id order, at 1/8 of the image.
-
-    top_down is None at the root, bottom_up at the leaves; fused is direct where it is alone.
-    gates: source -> confidence per image and node; empty without conditional fusion.
-    """
-
-    direct: Float[Array, "b h w nodes"]
-    top_down: Float[Array, "b h w nodes"] | None
-    bottom_up: Float[Array, "b h w nodes"] | None
-    fused: Float[Array, "b h w nodes"]
-    gates: dict[str, Float[Array, "b nodes"]]
-
-
-@flax.struct.dataclass
-class ParserOutput:
-    """levels: finest first. auxiliary: leaf logits read from block 3, or None."""
-
-    levels: tuple[LevelOutput, ...]
-    auxiliary: Float[Array, "b h w nodes"] | None
 
 
 class Parser(nn.Module):
@@ -147,30 +123,8 @@ class Parser(nn.Module):
 
     def _auxiliary(self, block, train):
         if not self.auxiliary:
-            return None
+            return {}
         x = ConvNorm(block.shape[-1] // 4, dtype=self.dtype, name="auxiliary_conv")(block, train)
         leaves = len(self.hierarchy.levels[0].nodes)
-        return nn.Dense(leaves, dtype=jnp.float32, name="auxiliary_logits")(x.astype(jnp.float32))
-
-
-def build_model(config: ModelConfig, hierarchy: Hierarchy) -> Parser:
-    """The linen module of `config.model` for a hierarchy of any depth >= 1."""
-    dtype = config.dtype
-    if dtype == "auto":
-        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return Parser(
-        hierarchy=hierarchy if config.hierarchy else hierarchy.parts_only(),
-        depth=config.depth,
-        output_stride=config.output_stride,
-        stem=config.stem,
-        width=config.width,
-        multi_grid=config.multi_grid,
-        bottom_up=config.bottom_up,
-        top_down=config.top_down,
-        fusion=config.fusion,
-        node_heads=config.node_heads,
-        messages=config.messages,
-        stop_gradient=config.stop_gradient,
-        auxiliary=config.auxiliary,
-        dtype=jnp.dtype(dtype),
-    )
+        dense = nn.Dense(leaves, dtype=jnp.float32, name="auxiliary_logits")
+        return {"auxiliary": dense(x.astype(jnp.float32))}

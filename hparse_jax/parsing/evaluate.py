@@ -1,25 +1,38 @@
 """The verb `evaluate`: scores of a trained parser on a labelled split, for every level."""
 
+import collections
 import dataclasses
+import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator
 
+import cv2
 import jax
 import numpy as np
 from absl import flags
 from flax import linen as nn
 from jax.experimental import multihost_utils
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from hparse_jax.config import Config
-from hparse_jax.data.canvas import CanvasBatch
-from hparse_jax.data.stream import evaluation_batches, num_photos
+from hparse_jax.data.canvas import CanvasBatch, group_by_canvas
+from hparse_jax.data.stream import (
+    dataset_hierarchy,
+    evaluation_batches,
+    evaluation_photos,
+    num_photos,
+    open_split,
+)
 from hparse_jax.errors import InputError, UsageError
-from hparse_jax.hierarchy import IGNORE, Hierarchy
+from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.metrics import confusion_matrix, segmentation_scores
 from hparse_jax.models import build_model
+from hparse_jax.parsing.correspondence import Correspondence, read_correspondence
 from hparse_jax.parsing.files import write_bytes
+from hparse_jax.parsing.groups import Group, factors, object_sizes
 from hparse_jax.parsing.scales import Scorer, parse_scales
 from hparse_jax.training.checkpoint import load_run
 
@@ -33,6 +46,11 @@ def define_flags() -> None:
     flags.DEFINE_bool("flip", False, "Average over mirrored photos too.")
     flags.DEFINE_string("output", None, "JSON file; default: WORKDIR/evaluation_SPLIT_STEP.json.")
     flags.DEFINE_string("data_dir", None, "Where the built dataset lies; default: as trained.")
+    flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
+    flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
+    flags.DEFINE_list("input_sizes", [], "Scores with the photos' longer side at these pixels.")
+    flags.DEFINE_string("dataset", None, "A dataset other than the one trained on.")
+    flags.DEFINE_string("correspondence", None, "Classes in common with --dataset, e.g. lip_atr.")
     flags.DEFINE_integer("batch_size", None, "Photos at a time; default: config.eval_batch_size.")
 
 
@@ -42,26 +60,60 @@ def main(argv: list[str]) -> int | None:
     if argv:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     run = load_run(values.workdir, values.step)
-    changes = {"data_dir": values.data_dir, "eval_batch_size": values.batch_size}
+    changes = {
+        "data_dir": values.data_dir,
+        "eval_batch_size": values.batch_size,
+        "dataset": values.dataset,
+    }
     config = dataclasses.replace(run.config, **{k: v for k, v in changes.items() if v is not None})
     if config.eval_batch_size < 1:
         raise InputError(f"--batch_size={config.eval_batch_size}: give a number above 0")
-    report = evaluate(
+    split = values.split or config.val_split
+    common = None
+    if values.correspondence is not None:
+        scored = dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
+        common = scored, read_correspondence(values.correspondence, run.hierarchy, scored)
+    labels_of = run.hierarchy if common is None else common[0]
+    groups = factors(values.factors, labels_of, functools.partial(_ids, config, split))
+    groups += object_sizes() if values.object_sizes else ()
+    sides = _sides(values.input_sizes)
+    score = functools.partial(
+        evaluate,
         run.variables,
         build_model(config.model, run.hierarchy),
         config,
         run.hierarchy,
-        split=values.split,
+        split=split,
         scales=parse_scales(values.scales),
         flip=values.flip,
         step=run.step,
         progress=True,
+        common=common,
     )
+    report = score(groups=groups)
+    if common is not None:
+        report["trained_on"] = run.config.dataset
+    for side in sides:
+        at_side = score(side=side)["levels"][0]
+        report.setdefault("input_sizes", {})[str(side)] = at_side
     name = f"evaluation_{report['split']}_{report['step']}.json"
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / name)
     write_bytes(output, json.dumps(report, indent=1).encode())
     print(table(report))
     print(f"written to {output}")
+
+
+def _ids(config: Config, split: str) -> set[str]:
+    records = open_split(config, split)
+    return {records[i]["id"].decode() for i in range(len(records))}
+
+
+def _sides(texts: list[str]) -> list[int]:
+    if not all(text.isdigit() and int(text) >= 17 for text in texts):
+        raise InputError(
+            f"--input_sizes={','.join(texts)}: give whole numbers from 17, e.g. 153,513"
+        )
+    return [int(text) for text in texts]
 
 
 def evaluate(
@@ -74,13 +126,19 @@ def evaluate(
     flip: bool = False,
     step: int | None = None,
     progress: bool = False,
+    groups: tuple[Group, ...] = (),
+    side: int | None = None,
+    common: tuple[Hierarchy, Correspondence] | None = None,
 ) -> dict:
     """The scores of every level at original image size (the evaluate JSON, as a dict).
 
     One confusion matrix a level over the whole split. Every process scores its share on its own
     devices and returns the sum. split and scales default to `config.val_split` and
     `config.eval_scales`; step only goes into the report. progress: a bar, on a terminal only.
-    Raises InputError when the split is missing or empty.
+    groups: parts of the split whose leaf scores stand in the report, too. side: show every photo to
+    the parser with its longer side at this many pixels. common: the dataset's hierarchy and the
+    classes that it shares with the parser's; then these are the report's only level.
+    Raises InputError when the split is missing, empty or without labels.
     """
     split = config.val_split if split is None else split
     scales = tuple(config.eval_scales if scales is None else scales)
@@ -91,52 +149,114 @@ def evaluate(
         )
     scorer = Scorer(model, config, hierarchy, scales, flip)
     hierarchy = scorer.hierarchy
-    batches = evaluation_batches(
-        config,
-        hierarchy,
-        split,
-        scorer.batch_size(config.eval_batch_size),
-        jax.process_index(),
-        jax.process_count(),
-    )
-    matrices = [np.zeros((len(level.nodes),) * 2, np.int64) for level in hierarchy.levels]
-    images = 0
+    levels = [(level.name, level.nodes) for level in hierarchy.levels]
+    tables = [(hierarchy.table(i), np.arange(256, dtype=np.uint8)) for i in range(len(levels))]
+    if common is not None:
+        levels, tables = [("common", common[1].classes)], [(common[1].truth, common[1].predicted)]
+    matrices = [np.zeros((len(nodes),) * 2, np.int64) for _, nodes in levels]
+    parts = [np.zeros_like(matrices[0]) for _ in groups]
+    counts = np.zeros(1 + len(groups), np.int64)  # photos in all, and of each group
+    labels_of = hierarchy if common is None else common[0]
+    parse = _parsed if side is None else functools.partial(_parsed_at, side)
     mine = len(range(jax.process_index(), photos, jax.process_count()))
     with tqdm(total=mine, desc=split, unit="photo", disable=None if progress else True) as bar:
-        for batch, maps in _label_maps(scorer, scorer.place(variables), batches):
-            labels = np.where(batch.valid[:, None, None], batch.labels, np.uint8(IGNORE))
-            for level, predicted in enumerate(maps):
-                truth = hierarchy.labels_at(level, labels)
-                matrices[level] += confusion_matrix(truth, predicted, len(matrices[level]))
-            images += int(batch.valid.sum())
-            bar.update(int(batch.valid.sum()))
-    images, *matrices = _sum_over_processes([np.int64(images), *matrices])
-    return {
+        for photo_id, labels, maps in parse(scorer, variables, config, labels_of, split):
+            leaves = None
+            for matrix, (_, nodes), (truth, seen), predicted in zip(
+                matrices, levels, tables, maps, strict=False
+            ):
+                counted = confusion_matrix(truth[labels], seen[predicted], len(nodes))
+                matrix += counted
+                leaves = counted if leaves is None else leaves
+            inside = [group.holds(photo_id, labels) for group in groups]
+            for part in itertools.compress(parts, inside):
+                part += leaves
+            counts += [1, *inside]
+            bar.update()
+    counts, *summed = _sum_over_processes([counts, *matrices, *parts])
+    matrices, parts = summed[: len(levels)], summed[len(levels) :]
+    if not matrices[0].any():
+        raise InputError(
+            f"split {split} of {config.dataset} has no labels to score against; "
+            f"`hparse predict --split={split}` writes its label maps"
+        )
+    report = {
         "dataset": config.dataset,
         "split": split,
         "step": step,
-        "images": int(images),
+        "images": int(counts[0]),
         "scales": list(scales),
         "flip": flip,
         "levels": [
-            {"name": level.name, **segmentation_scores(matrix, level.nodes)}
-            for level, matrix in zip(hierarchy.levels, matrices, strict=True)
+            {"name": name, **segmentation_scores(matrix, nodes)}
+            for (name, nodes), matrix in zip(levels, matrices, strict=True)
         ],
     }
+    for group, count, matrix in zip(groups, counts[1:].tolist(), parts, strict=True):
+        scores = segmentation_scores(matrix, levels[0][1])
+        entry = {"images": count, "derived": group.derived, **scores}
+        report.setdefault(group.analysis, {})[group.name] = entry
+    return report
 
 
-def _label_maps(
-    scorer: Scorer, variables: dict, batches: Iterator[CanvasBatch]
-) -> Iterator[tuple[CanvasBatch, list[np.ndarray]]]:
-    """Each batch with its label maps; the device works on a batch while the last one is counted."""
-    running = None
-    for batch in batches:
-        started = batch, scorer(variables, batch.images, batch.sizes).labels
-        if running:
-            yield running[0], [np.asarray(x) for x in running[1]]
-        running = started
-    if running:
-        yield running[0], [np.asarray(x) for x in running[1]]
+_Parsed = Iterator[tuple[str, UInt8[np.ndarray, "h w"], list[UInt8[np.ndarray, "h w"]]]]
+
+
+def _parsed(
+    scorer: Scorer, variables: dict, config: Config, hierarchy: Hierarchy, split: str
+) -> _Parsed:
+    """(id, leaf labels, label map of every level) of this process's photos.
+
+    The device works on a batch while the one before is counted.
+    """
+    size = scorer.batch_size(config.eval_batch_size)
+    variables = scorer.place(variables)
+    me = jax.process_index(), jax.process_count()
+    running: collections.deque[tuple[CanvasBatch, tuple]] = collections.deque()
+
+    def finished():
+        batch, maps = running.popleft()
+        maps = [np.asarray(x) for x in maps]
+        for i in np.flatnonzero(batch.valid):
+            inside = (i, *(slice(side) for side in batch.sizes[i]))
+            yield batch.ids[i], batch.labels[inside], [m[inside] for m in maps]
+
+    for batch in evaluation_batches(config, hierarchy, split, size, *me):
+        running.append((batch, scorer(variables, batch.images, batch.sizes).labels))
+        if len(running) > 1:
+            yield from finished()
+    while running:
+        yield from finished()
+
+
+def _parsed_at(
+    side: int, scorer: Scorer, variables: dict, config: Config, hierarchy: Hierarchy, split: str
+) -> _Parsed:
+    """As `_parsed`, with photos whose longer side is brought to `side` pixels; the averaged logits
+    are brought back to the photo's own size."""
+    labels_of: dict[str, np.ndarray] = {}
+
+    def resized():
+        me = jax.process_index(), jax.process_count()
+        for photo_id, image, labels in evaluation_photos(config, hierarchy, split, *me):
+            labels_of[photo_id] = labels
+            scale = side / max(labels.shape)
+            size = [max(1, round(n * scale)) for n in labels.shape[::-1]]
+            way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            yield photo_id, cv2.resize(image, size, interpolation=way), None
+
+    variables = scorer.place(variables)
+    size = scorer.batch_size(config.eval_batch_size)
+    for batch in group_by_canvas(resized(), size, config.mean):
+        scores = scorer(variables, batch.images, batch.sizes)
+        for i in np.flatnonzero(batch.valid).tolist():
+            labels = labels_of.pop(batch.ids[i])
+            maps = []
+            for level in range(len(scorer.hierarchy.levels)):
+                logits = scorer.mean_logits(scores, level, i, tuple(batch.sizes[i].tolist()))
+                logits = cv2.resize(logits, labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
+                maps.append(logits.reshape(*labels.shape, -1).argmax(-1).astype(np.uint8))
+            yield batch.ids[i], labels, maps
 
 
 def _sum_over_processes(arrays: list) -> list[np.ndarray]:
@@ -174,6 +294,13 @@ def table(report: dict) -> str:
             ("F1 of mean precision and recall", "f1_of_means"),
         ):
             lines.append(f"  {text:32}{_percent(level[key])}")
+    for analysis in ("factors", "object_sizes", "input_sizes"):
+        if analysis in report:
+            lines += ["", f"{analysis.replace('_', ' '):20}{'mean IoU':>11}{'photos':>9}"]
+            for name, scores in report[analysis].items():
+                images = scores.get("images", report["images"])
+                told = " (derived from labels)" if scores.get("derived") else ""
+                lines.append(f"{name:20}{_percent(scores['mean_iou'])}{images:9}{told}")
     return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
 """The verb `predict`: photographs and folders of photographs -> label maps, overlays, JSON."""
 
-import collections
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,12 +12,14 @@ from absl import flags
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from hparse_jax.errors import InputError
+from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.parsing.files import Photo, find_photos, read_photo, write_bytes
 from hparse_jax.parsing.parser import MAX_SIDE, Parser, Result, load_parser
-from hparse_jax.parsing.render import label_png, overlay, picture_jpeg, with_legend
 from hparse_jax.parsing.scales import parse_scales
+from hparse_jax.parsing.submission import submit
+from hparse_jax.render import label_png, overlay, picture_jpeg, with_legend
+from hparse_jax.threads import ahead
 
 _THREADS = min(4, os.cpu_count() or 1)  # that decode and encode pictures
 _AHEAD = 2 * _THREADS  # photos decoded, and results encoded, in advance: bounds the memory
@@ -27,6 +29,10 @@ def define_flags() -> None:
     """The flags of `hparse predict`."""
     flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
     flags.DEFINE_string("output", None, "The folder for the results.", required=True)
+    flags.DEFINE_string("split", None, "Parse a split of a built dataset instead of photographs.")
+    flags.DEFINE_string("dataset", None, "With --split: the dataset; default: as trained.")
+    flags.DEFINE_string("data_dir", None, "With --split: where it lies; default: as trained.")
+    flags.DEFINE_bool("indexed", False, "With --split: PNGs with palette instead of grey ones.")
     flags.DEFINE_bool("levels", False, "Write the coarser levels too.")
     flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
     flags.DEFINE_list("scales", None, "Scales to average; default: the run's config.eval_scales.")
@@ -40,7 +46,11 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int | None:
-    """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`; 1 when a photo failed."""
+    """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`; 1 when a photo failed.
+
+    `hparse predict --workdir=DIR --output=OUT --split=test` parses a split of a built dataset into
+    OUT/ID.png and a zip of them.
+    """
     values = flags.FLAGS
     for name in ("batch_size", "max_side"):
         if values[name].value is not None and values[name].value < 1:
@@ -48,7 +58,15 @@ def main(argv: list[str]) -> int | None:
     parser = load_parser(
         values.workdir, values.step, parse_scales(values.scales), values.flip, values.max_side
     )
-    return predict(parser, argv, values.output, values.levels, values.batch_size)
+    if values.split is None:
+        return predict(parser, argv, values.output, values.levels, values.batch_size)
+    if argv:
+        raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
+    data_dir = values.data_dir or parser.config.data_dir
+    config = dataclasses.replace(
+        parser.config, dataset=values.dataset or parser.config.dataset, data_dir=data_dir
+    )
+    submit(parser, config, values.split, values.output, values.indexed, values.batch_size)
 
 
 def predict(
@@ -71,7 +89,7 @@ def predict(
     failures: list[str] = []
 
     def readable(pool: ThreadPoolExecutor) -> Iterator[tuple[Photo, UInt8[np.ndarray, "_ _ 3"]]]:
-        for photo, image in zip(photos, _ahead(pool, _read, photos), strict=True):
+        for photo, image in zip(photos, ahead(pool, _read, photos, _AHEAD), strict=True):
             if isinstance(image, InputError):
                 failures.append(str(image))
                 bar.update()
@@ -88,24 +106,13 @@ def predict(
         ThreadPoolExecutor(_THREADS) as pool,
         tqdm(total=len(photos), desc="predict", unit="photo", disable=None) as bar,
     ):
-        for error in _ahead(pool, write, parser.stream(readable(pool), batch_size)):
+        for error in ahead(pool, write, parser.stream(readable(pool), batch_size), _AHEAD):
             failures += [str(error)] if error else []
             bar.update()
     print(f"{len(photos) - len(failures)} of {len(photos)} photographs parsed into {output}")
     if failures:
         print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator:
-    """`map(function, items)` in threads, in order, at most `_AHEAD` calls in advance."""
-    waiting = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _read(photo: Photo) -> UInt8[np.ndarray, "_ _ 3"] | InputError:

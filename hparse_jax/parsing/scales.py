@@ -64,7 +64,7 @@ class Scorer:
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
-        self.hierarchy = hierarchy if config.model.hierarchy else hierarchy.parts_only()
+        self.hierarchy = config.model.hierarchy_of(hierarchy)
         self._model = model
         self._colours = (tuple(config.mean), tuple(config.std))
         self._views = tuple(

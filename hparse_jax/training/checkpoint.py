@@ -16,6 +16,7 @@ from hparse_jax.config import Config, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
 from hparse_jax.models import build_model
+from hparse_jax.training.optimizer import BACKBONES
 from hparse_jax.training.state import TrainState, initial_variables
 
 # These may change between the parts of one run: they do not change what is learned.
@@ -137,6 +138,40 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
         )
         parts = _load(checkpointer, folder / "checkpoints", step, {"variables": abstract})
     return Run(config, hierarchy, step, parts["variables"])
+
+
+def start_from(state: TrainState, workdir: str) -> tuple[TrainState, list[str]]:
+    """The state with the weights of another workdir, and the names of those it does not have.
+
+    Weights are taken by name and shape: all of the backbone, and of the rest what fits. Raises
+    InputError when the backbone does not fit.
+    """
+    old = {_name(path): x for path, x in _leaves(load_run(workdir).variables)}
+    anew = []
+
+    def take(path, new):
+        name = _name(path)
+        if name in old and old[name].shape == new.shape:
+            return jax.device_put(jax.device_get(old[name]), new.sharding)
+        if path[1].key in BACKBONES:
+            there = list(old[name].shape) if name in old else "not there"
+            raise InputError(
+                f"config.init_from={workdir}: {name} is {there}, {list(new.shape)} is wanted; "
+                "give a run with the same backbone and config.model.width"
+            )
+        anew.append(name)
+        return new
+
+    variables = jax.tree_util.tree_map_with_path(take, state.variables)
+    return dataclasses.replace(state, variables=variables), anew
+
+
+def _leaves(tree):
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _name(path) -> str:
+    return "/".join(key.key for key in path)
 
 
 def read_settings(folder: pathlib.Path) -> tuple[Config, Hierarchy]:

@@ -6,6 +6,8 @@ import optax
 
 from hparse_jax.config import OptimizerConfig
 
+BACKBONES = ("resnet", "vgg")  # the modules that weights of other networks are made for
+
 
 def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     """step -> base_lr * (1 - step / total_steps)^power, times a linear warm-up.
@@ -24,14 +26,16 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
     """As torch.optim.SGD: decay joins the gradient before the momentum.
 
     Decay acts on convolution weights alone, not on batch norm and biases. Everything but the
-    ResNet learns at new_layers_multiplier times the rate.
+    backbone learns at new_layers_multiplier times the rate.
     """
 
     def kernels(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: "kernel" in path[-1].key, params)
 
     def new_layers(params):
-        return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key != "resnet", params)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: path[0].key not in BACKBONES, params
+        )
 
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay, mask=kernels),

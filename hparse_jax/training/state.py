@@ -6,11 +6,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 from jax.sharding import Mesh
 
 from hparse_jax.config import Config
 from hparse_jax.losses import count_valid, parsing_loss
-from hparse_jax.models import Parser
 from hparse_jax.models.layers import normalise
 from hparse_jax.training.distributed import batch_sharding, replicated
 from hparse_jax.training.optimizer import learning_rate, make_optimizer
@@ -25,15 +25,16 @@ class TrainState:
     optimizer: optax.OptState
 
 
-def initial_variables(model: Parser, seed: int) -> dict:
+def initial_variables(model: nn.Module, seed: int) -> dict:
     """Random weights: a pure function of the model and the seed."""
     # Shapes of weights do not depend on the size of the image.
     images = jnp.zeros((1, 33, 33, 3), jnp.float32)
     # The rbg generator compiles several times faster than the default one.
-    return model.init(jax.random.key(seed, impl="rbg"), images, train=False)
+    variables = model.init(jax.random.key(seed, impl="rbg"), images, train=False)
+    return {"batch_stats": {}, **variables}  # a network without batch norm has none
 
 
-def create_state(model: Parser, config: Config, mesh: Mesh, total_steps: int) -> TrainState:
+def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int) -> TrainState:
     """The state before the first step, replicated over the mesh."""
 
     def create():
@@ -45,7 +46,7 @@ def create_state(model: Parser, config: Config, mesh: Mesh, total_steps: int) ->
 
 
 def make_train_step(
-    model: Parser, config: Config, mesh: Mesh, total_steps: int
+    model: nn.Module, config: Config, mesh: Mesh, total_steps: int
 ) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, dict]]:
     """The jitted step: state, images uint8 [b, h, w, 3], labels uint8 [b, h, w] -> state, metrics.
 
@@ -56,20 +57,22 @@ def make_train_step(
     optimizer = make_optimizer(config.optimizer, total_steps)
     rate = learning_rate(config.optimizer, total_steps)
 
-    def loss_of(params, batch_stats, images, labels, valid_pixels):
+    def loss_of(params, batch_stats, images, labels, dropout, valid_pixels):
         output, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
             normalise(images, config.mean, config.std),
             train=True,
             mutable=["batch_stats"],
+            rngs={"dropout": dropout},
         )
         loss, terms = parsing_loss(output, labels, model.hierarchy, config.loss, valid_pixels)
-        return loss, (terms, updated["batch_stats"])
+        return loss, (terms, updated.get("batch_stats", {}))
 
     gradient_of = jax.value_and_grad(loss_of, has_aux=True)
 
     def step(state: TrainState, images, labels):
         params, batch_stats = state.variables["params"], state.variables["batch_stats"]
+        dropout = jax.random.fold_in(jax.random.key(config.seed), state.step)
         valid_pixels = count_valid(labels)
 
         def piece(carry, piece_of_batch):
@@ -81,10 +84,11 @@ def make_train_step(
 
         if config.accumulate == 1:
             (loss, (terms, batch_stats)), gradients = gradient_of(
-                params, batch_stats, images, labels, valid_pixels
+                params, batch_stats, images, labels, dropout, valid_pixels
             )
         else:
             pieces = jax.tree.map(_cut(config.accumulate), (images, labels))
+            pieces = (*pieces, jax.random.split(dropout, config.accumulate))
             first = jax.tree.map(lambda x: x[0], pieces)
             (loss, (terms, _)), gradients = jax.eval_shape(
                 gradient_of, params, batch_stats, *first, valid_pixels

@@ -16,13 +16,13 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from hparse_jax.config import Config, validate
-from hparse_jax.data.stream import num_photos, training_stream
+from hparse_jax.data.stream import dataset_hierarchy, num_photos, training_stream
 from hparse_jax.errors import InputError, UsageError
-from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.joints import require_joints
 from hparse_jax.models import build_model
 from hparse_jax.parsing.evaluate import evaluate
 from hparse_jax.training import distributed
-from hparse_jax.training.checkpoint import Checkpoints, claim_workdir
+from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_from
 from hparse_jax.training.state import create_state, make_train_step
 from hparse_jax.training.writer import Writer
 
@@ -58,8 +58,10 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     settings or data, and when the loss is no longer finite; the last good checkpoint then stays.
     """
     validate(config)
-    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
-    hierarchy = hierarchy if config.model.hierarchy else hierarchy.parts_only()
+    hierarchy = dataset_hierarchy(config)
+    hierarchy = config.model.hierarchy_of(hierarchy)
+    if config.loss.structure != "none":
+        require_joints(hierarchy)
     mesh = distributed.data_mesh()
     distributed.check_batch(config.batch_size, config.accumulate, mesh)
     photos = num_photos(config, config.train_split)
@@ -84,6 +86,10 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
             _say(f"{workdir}: goes on after step {checkpoints.latest}")
+        elif config.init_from:
+            state, anew = start_from(state, config.init_from)
+            modules = sorted({"/".join(name.split("/")[1:3]) for name in anew})
+            _say(f"{config.init_from}: weights taken; new are {', '.join(modules) or 'none'}")
         start = checkpoints.latest or 0
         writer = stack.enter_context(Writer(workdir, start)) if lead else None
         terminated = stack.enter_context(_sigterm())

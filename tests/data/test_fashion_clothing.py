@@ -1,16 +1,21 @@
 import json
 import pathlib
 import shutil
+from collections import Counter
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 from ccp_folder import LABEL_LIST, write_labels, write_photo
 
 from hparse_jax.config import Config
-from hparse_jax.data.build import build
-from hparse_jax.data.builders.fashion_clothing import CLASS_OF, find_raw, scan
+from hparse_jax.data.build import build, check_raw
+from hparse_jax.data.builders import cfpd
+from hparse_jax.data.builders.clothing_co_parsing import CLASS_OF
+from hparse_jax.data.builders.dataset import check, split_samples
+from hparse_jax.data.builders.fashion_clothing import find
 from hparse_jax.data.stream import open_split
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -20,6 +25,16 @@ SHARED = pathlib.Path(__file__).parents[3] / "shared"
 
 def label_path(raw, photo_id):
     return raw / "annotations" / "pixel-level" / f"{photo_id}.mat"
+
+
+def good_ids(raw) -> dict[str, list[str]]:
+    """The ids of each split without those that are left out."""
+    source = find(raw)
+    left_out = check(source).left_out
+    return {
+        split: sorted(s.id for s in samples if s.id not in left_out)
+        for split, samples in split_samples(source).items()
+    }
 
 
 def test_records_hold_the_photo_verbatim_and_the_mapped_labels(raw, tmp_path):
@@ -40,8 +55,10 @@ def test_records_hold_the_photo_verbatim_and_the_mapped_labels(raw, tmp_path):
     assert seen == {("train", f"000{i}") for i in range(1, 6)} | {("val", "0006"), ("val", "0007")}
 
 
-def test_the_class_map_names_classes_of_the_hierarchy():
-    assert set(CLASS_OF.values()) == set(get_hierarchy("fashion_clothing").levels[0].nodes)
+def test_the_class_maps_name_classes_of_the_hierarchy():
+    classes = set(get_hierarchy("fashion_clothing").levels[0].nodes)
+    assert set(CLASS_OF.values()) == classes
+    assert set(cfpd.CLASS_OF.values()) < classes
 
 
 def test_the_class_map_is_the_published_one():
@@ -57,21 +74,34 @@ def test_photos_with_a_label_without_class_are_left_out_and_counted(raw):
     cape, kimono = LABEL_LIST.index("cape"), LABEL_LIST.index("kimono")
     write_photo(raw, "0002", (40, 30), (0, cape, 3))
     write_photo(raw, "0006", (40, 30), (0, cape, kimono))
-    found = scan(raw)
-    assert found.splits == {"train": ["0001", "0003", "0004", "0005"], "val": ["0007"]}
-    assert found.dropped == 2
-    assert found.unmapped == {"cape": 2, "kimono": 1}
+    tally = check(find(raw))
+    assert good_ids(raw) == {"train": ["0001", "0003", "0004", "0005"], "val": ["0007"]}
+    assert sorted(tally.left_out) == ["0002", "0006"]
+    assert tally.unmapped == {"cape": 2, "kimono": 1}
 
 
 def test_without_lists_a_tenth_is_for_validation(raw):
+    """Of the sorted ids in the order of NumPy's generator 0."""
     shutil.rmtree(raw / "splits")
     for i in range(8, 31):
         write_photo(raw, f"{i:04d}", (20, 20))
-    found = scan(raw)
-    assert (len(found.splits["train"]), len(found.splits["val"])) == (27, 3)
-    together = sorted(found.splits["train"] + found.splits["val"])
-    assert together == [f"{i:04d}" for i in range(1, 31)]
-    assert scan(raw).splits == found.splits
+    ids = [f"{i:04d}" for i in range(1, 31)]
+    order = np.random.default_rng(0).permutation(30)
+    found = good_ids(raw)
+    assert (len(found["train"]), len(found["val"])) == (27, 3)
+    assert found["val"] == sorted(ids[i] for i in order[:3])
+    assert sorted(found["train"] + found["val"]) == ids
+
+
+def test_photos_that_are_left_out_take_no_part_in_the_draw(raw):
+    shutil.rmtree(raw / "splits")
+    for i in range(8, 31):
+        write_photo(raw, f"{i:04d}", (20, 20))
+    before = good_ids(raw)
+    for name in ("0000", "0012a", "0031"):
+        shutil.copy(raw / "photos" / "0001.jpg", raw / "photos" / f"{name}.jpg")
+        write_labels(raw, name, np.full((40, 30), LABEL_LIST.index("cape"), np.uint8))
+    assert good_ids(raw) == before
 
 
 def test_photos_with_tags_only_are_left_out(raw):
@@ -79,36 +109,55 @@ def test_photos_with_tags_only_are_left_out(raw):
     shutil.copy(raw / "photos" / "0001.jpg", raw / "photos" / "1005.jpg")
     (raw / "annotations" / "image-level").mkdir()
     (raw / "annotations" / "image-level" / "1005.mat").write_bytes(b"")
-    found = scan(raw)
-    assert found.tags_only == 1
-    assert "1005" not in found.splits["train"] + found.splits["val"]
+    source = find(raw)
+    assert source.problems == []
+    assert source.notes["tags_only"] == 1
+    assert sorted(s.id for s in source.samples) == [f"000{i}" for i in range(1, 8)]
 
 
 def test_the_raw_folder_or_its_parent(raw):
-    assert find_raw(raw) == find_raw(raw.parent) == raw
-    with pytest.raises(InputError, match="no folder photos/"):
-        find_raw(raw.parent.parent)
+    assert good_ids(raw) == good_ids(raw.parent)
+    with pytest.raises(InputError, match="holds none of the three datasets"):
+        find(raw.parent.parent)
 
 
 def no_photos(raw):
     shutil.rmtree(raw / "photos")
     (raw / "photos").mkdir()
-    return ("photos", "no .jpg")
+    return ("train.txt", "lists 0001", "no photo of it in photos")
 
 
 def no_label(raw):
     label_path(raw, "0003").unlink()
-    return ("photos/0003.jpg", "has no label")
+    return ("train.txt", "lists 0003", "no label of it in annotations/pixel-level")
 
 
 def no_annotations(raw):
     shutil.rmtree(raw / "annotations")
-    return ("photos/0001.jpg", "has no label")
+    return ("annotations/pixel-level", "no such folder")
 
 
 def no_photo(raw):
     (raw / "photos" / "0003.jpg").unlink()
-    return ("0003.mat", "has no photo")
+    return ("train.txt", "lists 0003", "no photo of it in photos")
+
+
+def no_photos_and_no_lists(raw):
+    shutil.rmtree(raw / "splits")
+    no_photos(raw)
+    return ("photos", "no photo in it")
+
+
+def no_label_and_no_lists(raw):
+    shutil.rmtree(raw / "splits")
+    no_label(raw)
+    return ("photos/0003.jpg", "has no label annotations/pixel-level/0003.mat")
+
+
+def no_photo_and_no_lists(raw):
+    shutil.rmtree(raw / "splits")
+    no_photo(raw)
+    return ("0003.mat", "has no photo photos/0003.jpg")
 
 
 def other_size(raw):
@@ -120,7 +169,7 @@ def id_out_of_range(raw):
     labels = np.zeros((24, 50), np.uint8)
     labels[3, 4] = len(LABEL_LIST)
     write_labels(raw, "0004", labels)
-    return ("0004.mat", f"label id {len(LABEL_LIST)}", "label_list.mat")
+    return ("0004.mat", f"label id {len(LABEL_LIST)}", "0..5")
 
 
 def fractions(raw):
@@ -162,7 +211,7 @@ def list_names_missing_photo(raw):
 
 def photo_in_both_lists(raw):
     (raw / "splits" / "val.txt").write_text("0001\n0007\n")
-    return ("val.txt", "lists 0001", "train.txt")
+    return ("photos/0001.jpg", "id 0001", "split val", "train")
 
 
 def empty_list(raw):
@@ -172,7 +221,7 @@ def empty_list(raw):
 
 def one_list_only(raw):
     (raw / "splits" / "val.txt").unlink()
-    return ("val.txt", "missing")
+    return ("train.txt", "no list of split val")
 
 
 def all_left_out(raw):
@@ -188,6 +237,9 @@ def all_left_out(raw):
         no_label,
         no_annotations,
         no_photo,
+        no_photos_and_no_lists,
+        no_label_and_no_lists,
+        no_photo_and_no_lists,
         other_size,
         id_out_of_range,
         fractions,
@@ -203,21 +255,59 @@ def all_left_out(raw):
         all_left_out,
     ],
 )
-def test_a_bad_folder_is_one_clear_line_and_leaves_nothing_behind(raw, tmp_path, damage):
+def test_a_bad_folder_is_told_line_by_line_and_leaves_nothing_behind(raw, tmp_path, capsys, damage):
     expected = damage(raw)
     with pytest.raises(InputError) as caught:
         build("fashion_clothing", tmp_path / "data", raw)
     message = str(caught.value)
     assert "\n" not in message
-    assert all(part in message for part in expected), message
+    lines = [message, *capsys.readouterr().err.splitlines()]
+    assert any(all(part in line for part in expected) for line in lines), lines
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     with pytest.raises(InputError, match="no built dataset"):
         open_split(Config(dataset="fashion_clothing", data_dir=str(tmp_path / "data")), "train")
 
 
-def test_the_real_folder_scans():
+def test_a_check_lists_all_that_is_broken_at_once(raw, capsys):
+    expected = [damage(raw) for damage in (other_size, id_out_of_range, broken_label, no_jpeg)]
+    assert check_raw("fashion_clothing", raw) == 1
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    for parts in expected:
+        assert sum(all(part in line for part in parts) for line in lines) == 1
+    assert summary == "3 photos are good, 4 problems"
+
+
+@pytest.mark.parametrize("name", ["fashon_parsing_data.mat", "fashionista_v0.2.1.mat"])
+def test_a_broken_file_of_the_other_parts_is_named(raw, tmp_path, name):
+    (raw.parent / name).write_bytes(b"MATLAB 7.3 MAT-file, cut short")
+    with pytest.raises(InputError, match=name) as caught:
+        build("fashion_clothing", tmp_path / "data", raw.parent)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["img_name", "segmentation", "category_label"])
+def test_a_photo_of_cfpd_without_a_field_is_named(tmp_path, field):
+    mat = tmp_path / "raw" / "fashon_parsing_data.mat"
+    mat.parent.mkdir()
+    with h5py.File(mat, "w") as file:
+        name = file.create_dataset("n", data=np.array([[ord("b")], [ord("k")]], np.uint16))
+        entry = file.create_group("e")
+        entry["img_name"] = np.array([[ord(c)] for c in "a.jpg"], np.uint16)
+        entry["segmentation"] = np.zeros((3, 4))
+        entry["category_label"] = np.ones((1, 1))
+        del entry[field]
+        for key, item in (("all_category_name", name), ("fashion_dataset", entry)):
+            file.create_dataset(key, data=np.array([[item.ref]], h5py.ref_dtype))
+    cv2.imwrite(str(tmp_path / "raw" / "a.jpg"), np.zeros((4, 3, 3), np.uint8))
+    with pytest.raises(InputError, match=rf"fashon_parsing_data\.mat.*{field}"):
+        build("fashion_clothing", tmp_path / "data", tmp_path / "raw")
+
+
+def test_the_real_folder_is_found_whole():
     raw = SHARED / "data" / "clothing-co-parsing"
     if not raw.is_dir():
-        pytest.skip("needs data/clothing-co-parsing beside the checkout")
-    found = scan(raw)
-    assert {name: len(ids) for name, ids in found.splits.items()} == {"train": 751, "val": 83}
+        pytest.skip("needs ../shared/data/clothing-co-parsing beside the checkout")
+    source = find(raw)
+    assert source.problems == []
+    assert Counter(s.split for s in source.samples) == {"train": 751, "val": 83}

@@ -10,7 +10,13 @@ import pytest
 
 from hparse_jax.config import Config
 from hparse_jax.data.canvas import canvas_size
-from hparse_jax.data.stream import evaluation_batches, num_photos, open_split, training_stream
+from hparse_jax.data.stream import (
+    decode,
+    evaluation_batches,
+    num_photos,
+    open_split,
+    training_stream,
+)
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
 
@@ -211,6 +217,17 @@ def test_labels_outside_the_hierarchy_name_the_record(built, workers):
 def test_evaluation_checks_labels_too(built):
     with pytest.raises(InputError, match=r"record 000\d: label id"):
         list(evaluation_batches(config(built), get_hierarchy("pascal_person_part"), "val", 2))
+
+
+def test_id_254_is_no_label_of_any_hierarchy():
+    """It marks unknown ids in the look-up tables."""
+    photo, labels = np.zeros((4, 5, 3), np.uint8), np.full((4, 5), 254, np.uint8)
+    files = {
+        name: cv2.imencode(".png", x)[1].tobytes()
+        for name, x in (("image", photo), ("label", labels))
+    }
+    with pytest.raises(InputError, match="record a: label id 254 is not in hierarchy"):
+        decode({"id": b"a", **files}, HIERARCHY)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
+import pathlib
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
-from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.hierarchy import get_hierarchy, hierarchy_from_json
 
+CIHP = pathlib.Path(__file__).parents[3] / "shared" / "data" / "fixtures" / "cihp"
 MEAN = (123.675, 116.28, 103.53)
 ROUNDED = (124, 116, 104)
 
@@ -35,6 +40,85 @@ def test_flip_mirrors_and_swaps_left_and_right():
     labels = random_labels(hierarchy)
     expected = [[swap.get(i, i) for i in reversed(row)] for row in labels.tolist()]
     assert flip_labels(labels, hierarchy).tolist() == expected
+
+
+@pytest.mark.skipif(
+    not CIHP.is_dir(), reason="needs the samples ../shared/data/fixtures/cihp beside the checkout"
+)
+def test_flipped_labels_are_cihps_own_reversed_ones():
+    hierarchy, paths = get_hierarchy("cihp"), sorted((CIHP / "labels").iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        labels = np.array(Image.open(path))
+        reversed_ones = np.asarray(Image.open(CIHP / "labels_rev" / path.name))
+        np.testing.assert_array_equal(flip_labels(labels, hierarchy), reversed_ones)
+
+
+def drawn_hierarchy(classes: int, order: list[int]):
+    """Leaves without names of their own, order[0] and order[1] a pair, and so on."""
+    names = ["background", *(f"leaf{i}" for i in range(1, classes))]
+    pairs = list(zip(order[0::2], order[1::2], strict=False))
+    tree = {
+        "name": "drawn",
+        "levels": [{"name": "parts", "nodes": dict.fromkeys(names)}],
+        "flip_pairs": [[names[a], names[b]] for a, b in pairs],
+    }
+    return hierarchy_from_json(tree), dict(pairs) | {b: a for a, b in pairs}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    order=st.lists(st.integers(1, 30), unique=True),
+)
+def test_labels_of_any_hierarchy_are_mirrored_and_swapped(seed, size, order):
+    hierarchy, partner = drawn_hierarchy(31, order)
+    labels = np.random.default_rng(seed).choice([*range(31), 255], size).astype(np.uint8)
+    expected = [[partner.get(i, i) for i in row[::-1]] for row in labels.tolist()]
+    assert flip_labels(labels, hierarchy).tolist() == expected
+
+
+# One colour for each of LIP's 20 ids, far from each other and from the mean.
+CODES = np.array([(25 * (i % 10), 200 * (i // 10), 255 - 25 * (i % 10)) for i in range(20)])
+
+
+def blocks(rng, size: tuple[int, int]) -> np.ndarray:
+    """Labels in blocks of at least 12 pixels a side."""
+    rows, columns = (np.arange(side) // int(rng.integers(12, 20)) for side in size)
+    return rng.integers(0, 20, (8, 8)).astype(np.uint8)[rows][:, columns]
+
+
+def flat_around(ids: np.ndarray) -> np.ndarray:
+    """Where the labels of the 5 x 5 pixels around are all the same; never at the rim."""
+    windows = np.lib.stride_tricks.sliding_window_view(ids, (5, 5))
+    inside = windows.min((2, 3)) == windows.max((2, 3))
+    return np.pad(inside, 2)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.tuples(st.integers(24, 90), st.integers(24, 90)),
+    crop=st.tuples(st.integers(20, 120), st.integers(20, 120)),
+    scale=st.floats(0.5, 2.0),
+    mirrored=st.booleans(),
+)
+def test_colours_tell_the_label_under_any_scale_crop_and_flip(seed, size, crop, scale, mirrored):
+    rng = np.random.default_rng(seed)
+    labels = blocks(rng, size)
+    image, codes = CODES[labels].astype(np.uint8), CODES
+    out, ids = random_scale_crop(image, labels, rng, crop, (scale, scale), MEAN)
+    if mirrored:
+        out, ids = flip_image(out), flip_labels(ids, get_hierarchy("lip"))
+        codes = CODES[[*range(14), 15, 14, 17, 16, 19, 18]]
+    distance = np.abs(out[..., None, :].astype(int) - codes).max(-1)
+    padding = ids == 255
+    assert (out[padding] == ROUNDED).all()
+    flat = ~padding & flat_around(ids)
+    assert flat.any()
+    assert (distance.min(-1)[flat] <= 1).all()
+    np.testing.assert_array_equal(distance.argmin(-1)[flat], ids[flat])
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -3,39 +3,50 @@
 Training people are `draw(0, i)`, validation people `draw(1, i)`.
 """
 
+import functools
+import pathlib
+
 import cv2
-import tensorflow_datasets as tfds
 
-from hparse_jax.data.builders.record import features, record
+from hparse_jax.data.builders.source import Labels, Sample, Source
 from hparse_jax.data.builders.synthetic_people import draw
+from hparse_jax.hierarchy import get_hierarchy
 
+WANTED = ""  # no raw folder
 PHOTOS = {"train": 2000, "val": 200}
 _JPEG_QUALITY = 95
 
 
-class Synthetic(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder; `hparse build synthetic` runs it."""
+def find(manual_dir: pathlib.Path | None = None) -> Source:
+    """The people to draw."""
+    samples = [
+        Sample(f"{split}_{i:05d}", image=f"{seed} {i}", label=f"{seed} {i}", split=split)
+        for seed, (split, photos) in enumerate(PHOTOS.items())
+        for i in range(photos)
+    ]
+    return Source(
+        hierarchy=get_hierarchy("synthetic"),
+        samples=samples,
+        read_image=_jpeg,
+        read_labels=_labels,
+        place=_place,
+    )
 
-    VERSION = tfds.core.Version("1.0.0")
 
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Procedurally drawn people in the 20 classes of LIP.",
-            features=features(),
-            metadata=tfds.core.MetadataDict(hierarchy="synthetic"),
-        )
+# A person's picture and labels are asked for one after the other; every thread draws its own.
+@functools.lru_cache(maxsize=256)
+def _drawn(seed_and_index: str):
+    return draw(*map(int, seed_and_index.split()))
 
-    def _split_generators(self, dl_manager):
-        return {
-            split: self._generate_examples(split, seed, photos)
-            for seed, (split, photos) in enumerate(PHOTOS.items())
-        }
 
-    def _generate_examples(self, split: str, seed: int, photos: int):
-        for index in range(photos):
-            image, labels = draw(seed, index)
-            bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-            jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-            photo_id = f"{split}_{index:05d}"
-            yield photo_id, record(photo_id, jpeg.tobytes(), labels)
+def _jpeg(sample: Sample) -> bytes:
+    bgr = cv2.cvtColor(_drawn(sample.image)[0], cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+
+def _labels(sample: Sample) -> Labels:
+    return Labels(_drawn(sample.label)[1])
+
+
+def _place(sample: Sample, name: str) -> str:
+    return f"drawn person {name}"

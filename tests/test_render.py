@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.parsing.render import contact_sheet, label_png, overlay, with_legend
+from hparse_jax.render import contact_sheet, label_png, overlay, with_legend
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

@@ -13,9 +13,13 @@ from hparse_jax.hierarchy import IGNORE
 _OPACITY = 0.6  # of the colours over the photo
 
 
-def label_png(labels: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "nodes 3"]) -> bytes:
-    """An indexed PNG: pixel value = node id, shown in the palette's colours."""
+def label_png(
+    labels: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "nodes 3"] | None
+) -> bytes:
+    """A PNG, pixel value = node id: indexed and shown in the palette's colours, or plain grey."""
     image = Image.fromarray(labels)
+    if palette is None:
+        return _encoded(image, "PNG")
     # all 256 entries: with fewer, the ids would be packed into 1, 2 or 4 bits
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette

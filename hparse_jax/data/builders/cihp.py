@@ -1,0 +1,55 @@
+"""CIHP (Crowd Instance-level Human Parsing): several people a photo, LIP's ids but 10.
+
+```
+RAW/{Training,Validation}/{Images/ID.jpg, Category_ids/ID.png}, Testing/Images/ID.jpg (optional)
+
+RAW/images/ID.jpg, RAW/labels/ID.png, RAW/{train,val}_id.txt (optional: else a tenth is drawn)
+```
+"""
+
+import functools
+import pathlib
+
+from hparse_jax.data.builders.files import Files
+from hparse_jax.data.builders.folder import split_samples
+from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.source import (
+    Source,
+    file_place,
+    find_list,
+    find_root,
+    pair,
+    read_photo,
+)
+from hparse_jax.hierarchy import get_hierarchy
+
+WANTED = "CIHP's folder (Training/Images and Category_ids, or images/ and labels/)"
+_OFFICIAL = {"train": "Training", "val": "Validation", "test": "Testing"}
+
+
+def find(manual_dir: pathlib.Path) -> Source:
+    """CIHP's samples. Raises InputError when the folder is not there."""
+    names = ("cihp", "CIHP", "instance-level_human_parsing")
+    files = Files(find_root(manual_dir, names, ("Training", "images")))
+    shares, notes = {}, {}
+    if files.has_folder("Training"):
+        samples = []
+        for split, folder in _OFFICIAL.items():
+            labels = f"{folder}/Category_ids" if split != "test" else None
+            if split == "train" or files.has_folder(f"{folder}/Images"):
+                listed = find_list(files, split, (folder,))
+                images = f"{folder}/Images"
+                samples += pair(files, files.problems, images, labels, split, listed)
+    else:
+        samples, shares, notes = split_samples(files)
+    hierarchy = get_hierarchy("cihp")
+    return Source(
+        hierarchy=hierarchy,
+        samples=samples,
+        read_image=functools.partial(read_photo, files),
+        read_labels=functools.partial(read_png, files, hierarchy),
+        place=functools.partial(file_place, files),
+        problems=files.problems,
+        shares=shares,
+        notes=notes,
+    )

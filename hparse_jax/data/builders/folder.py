@@ -1,0 +1,69 @@
+"""Anyone's own photos and labels, with a hierarchy of one's own.
+
+```
+RAW/images/**/ID.jpg or .png
+RAW/labels/**/ID.png          8-bit grey or palette, pixel value = leaf id, 255 = does not count
+RAW/{train,val,test}.txt      optional, one ID a line; else a tenth is drawn for validation
+```
+
+A photo below a subfolder has the subfolder in its ID. Photos listed in test.txt may come without
+labels, all of them or none.
+"""
+
+import functools
+import pathlib
+
+from hparse_jax.data.builders.files import Files
+from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.source import (
+    Sample,
+    Source,
+    file_place,
+    find_list,
+    find_root,
+    pair,
+    read_ids,
+    read_photo,
+)
+from hparse_jax.hierarchy import Hierarchy
+
+WANTED = "a folder with images/ and labels/ in it"
+_SHARES = {"train": 0.9, "val": 0.1}
+
+
+def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
+    """The folder's samples. Raises InputError when images/ is not there."""
+    files = Files(find_root(manual_dir, (), ("images",)))
+    samples, shares, notes = split_samples(files)
+    return Source(
+        hierarchy=hierarchy,
+        samples=samples,
+        read_image=functools.partial(read_photo, files),
+        read_labels=functools.partial(read_png, files, hierarchy),
+        place=functools.partial(file_place, files),
+        problems=files.problems,
+        shares=shares,
+        notes=notes,
+    )
+
+
+def split_samples(files: Files) -> tuple[list[Sample], dict[str, float], dict[str, str]]:
+    """(samples, shares of drawn splits, notes) of a folder of images/, labels/ and lists."""
+    lists = {split: find_list(files, split) for split in ("train", "val", "test")}
+    if not any(lists.values()):
+        samples = pair(files, files.problems, "images", "labels")
+        return samples, _SHARES, {"splits": "drawn with seed 0, 9 : 1"}
+    samples = []
+    for split, listed in lists.items():
+        if listed is None:
+            continue
+        labels: str | None = "labels"
+        if split == "test" and not _any_label(files, listed):
+            labels = None
+        samples += pair(files, files.problems, "images", labels, split, listed)
+    return samples, {}, {"splits": "lists of the raw folder"}
+
+
+def _any_label(files: Files, listed: str) -> bool:
+    stems = files.stems("labels", (".png",))
+    return any(photo_id in stems for photo_id in read_ids(files, [], listed))

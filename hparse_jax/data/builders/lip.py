@@ -1,0 +1,62 @@
+"""LIP (Look into Person), in the layout of its archives, unpacked or not, or in the short one.
+
+```
+RAW/TrainVal_images/{train_images,val_images}/ID.jpg, {train_id,val_id}.txt
+RAW/TrainVal_parsing_annotations/{train_segmentations,val_segmentations}/ID.png
+RAW/Testing_images/testing_images/ID.jpg, test_id.txt        optional: no labels are published
+RAW/{TrainVal_images,TrainVal_parsing_annotations,Testing_images}.zip  instead of the folders
+
+RAW/{train,val,test}_images/ID.jpg, RAW/{train,val}_segmentations/ID.png
+RAW/{train,val,test}_id.txt
+```
+"""
+
+import functools
+import pathlib
+
+from hparse_jax.data.builders.files import Files
+from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.source import (
+    Source,
+    file_place,
+    find_list,
+    find_root,
+    pair,
+    read_photo,
+)
+from hparse_jax.hierarchy import get_hierarchy
+
+WANTED = "LIP's folder (TrainVal_images/, TrainVal_parsing_annotations/ or their .zip files)"
+_IMAGES, _LABELS, _TEST = "TrainVal_images", "TrainVal_parsing_annotations", "Testing_images"
+
+
+def find(manual_dir: pathlib.Path) -> Source:
+    """LIP's samples. Raises InputError when the folder is not there."""
+    root = find_root(
+        manual_dir, ("lip", "LIP"), (_IMAGES, f"{_IMAGES}.zip", "train_images", "val_images")
+    )
+    files = Files(root, (_IMAGES, _LABELS, _TEST))
+    official = files.has_folder(_IMAGES)
+    samples = []
+    for split in ("train", "val", "test"):
+        if not official:
+            images, labels, lists = f"{split}_images", f"{split}_segmentations", ""
+        elif split == "test":
+            images, labels, lists = f"{_TEST}/testing_images", "", _TEST
+        else:
+            images, labels = f"{_IMAGES}/{split}_images", f"{_LABELS}/{split}_segmentations"
+            lists = _IMAGES
+        if split != "train" and not files.has_folder(images):
+            continue  # parts of LIP can be built, too
+        given = None if split == "test" else labels  # the test labels are not published
+        listed = find_list(files, split, (lists,))
+        samples += pair(files, files.problems, images, given, split, listed)
+    hierarchy = get_hierarchy("lip")
+    return Source(
+        hierarchy=hierarchy,
+        samples=samples,
+        read_image=functools.partial(read_photo, files),
+        read_labels=functools.partial(read_png, files, hierarchy),
+        place=functools.partial(file_place, files),
+        problems=files.problems,
+    )

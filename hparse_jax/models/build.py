@@ -1,0 +1,44 @@
+"""config.model and a hierarchy -> the network."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from hparse_jax.config import ModelConfig
+from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.deeplab import Attention, DeepLabV2
+from hparse_jax.models.fcn import FCN8s
+from hparse_jax.models.parser import Parser
+from hparse_jax.models.segnet import SegNet
+
+_BASELINES = {"segnet": SegNet, "fcn8s": FCN8s, "deeplab_v2": DeepLabV2, "attention": Attention}
+
+
+def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
+    """The linen module of `config.name`, for a hierarchy of any depth >= 1.
+
+    Its attribute `hierarchy` holds the levels that it has: LIP's baselines know the leaves alone.
+    """
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if config.name in _BASELINES:
+        return _BASELINES[config.name](
+            hierarchy=config.hierarchy_of(hierarchy), width=config.width, dtype=jnp.dtype(dtype)
+        )
+    return Parser(
+        hierarchy=config.hierarchy_of(hierarchy),
+        depth=config.depth,
+        output_stride=config.output_stride,
+        stem=config.stem,
+        width=config.width,
+        multi_grid=config.multi_grid,
+        bottom_up=config.bottom_up,
+        top_down=config.top_down,
+        fusion=config.fusion,
+        node_heads=config.node_heads,
+        messages=config.messages,
+        stop_gradient=config.stop_gradient,
+        auxiliary=config.auxiliary,
+        dtype=jnp.dtype(dtype),
+    )

@@ -1,0 +1,66 @@
+"""SegNet (Badrinarayanan et al. 2017): VGG-16 and its mirror, which unpools where VGG pooled."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.layers import ConvNorm
+from hparse_jax.models.output import ParserOutput, parts_alone
+from hparse_jax.models.vgg import LAYERS, Conv, pairs, scaled
+
+
+class SegNet(nn.Module):
+    """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at the images' size.
+
+    Every convolution but the last is followed by batch norm and ReLU, and has no bias of its own.
+    """
+
+    hierarchy: Hierarchy
+    width: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        def conv(x, channels, name):
+            return ConvNorm(scaled(channels, self.width), dtype=self.dtype, name=name)(x, train)
+
+        x = images.astype(self.dtype)
+        places, sizes = [], []
+        for block, (channels, layers) in enumerate(LAYERS, 1):
+            for layer in range(1, layers + 1):
+                x = conv(x, channels, f"vgg_conv{block}_{layer}")
+            sizes.append(x.shape[1:3])
+            x, place = pool_with_places(x)
+            places.append(place)
+        for block in range(5, 0, -1):
+            channels, layers = LAYERS[block - 1]
+            below = LAYERS[max(0, block - 2)][0]
+            x = unpool(x, places[block - 1], sizes[block - 1])
+            for layer in range(layers, 0, -1):
+                if (block, layer) == (1, 1):
+                    break
+                # the last convolution of a block already has the channels of the next one
+                x = conv(x, channels if layer > 1 else below, f"decoder_conv{block}_{layer}")
+        leaves = len(self.hierarchy.levels[0].nodes)
+        logits = Conv(leaves, relu=False, dtype=self.dtype, name="decoder_conv1_1")(x)
+        return parts_alone(logits)
+
+
+def pool_with_places(
+    x: Float[Array, "b h w c"],
+) -> tuple[Float[Array, "b h2 w2 c"], Int[Array, "b h2 w2 c"]]:
+    """2x2 maxima, and which of the four values (by rows) each was; the first one of equals."""
+    windows = pairs(x, -jnp.inf)
+    return windows.max(3), windows.argmax(3)
+
+
+def unpool(
+    x: Float[Array, "b h2 w2 c"], places: Int[Array, "b h2 w2 c"], size: tuple[int, int]
+) -> Float[Array, "b h w c"]:
+    """Every value goes back to its place in its 2x2 window, zeros elsewhere; cut to `size`."""
+    b, h, w, c = x.shape
+    spread = x[:, :, :, None] * jax.nn.one_hot(places, 4, dtype=x.dtype, axis=3)
+    spread = spread.reshape(b, h, w, 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return spread.reshape(b, 2 * h, 2 * w, c)[:, : size[0], : size[1]]

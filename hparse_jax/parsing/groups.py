@@ -1,0 +1,103 @@
+"""Which photos of a split belong to a part of an analysis: LIP's factors and object sizes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Collection
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import IGNORE, Hierarchy
+from hparse_jax.joints import require_joints
+
+# foreground pixels of a photo, LIP section 5.4
+_SIZES = {"small": (0, 153**2), "medium": (153**2, 321**2), "large": (321**2, np.inf)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """holds: does a photo with this id and these leaf labels belong to it?
+
+    analysis: under which name its scores stand in the report. derived: from labels, not a list.
+    """
+
+    analysis: str
+    name: str
+    derived: bool
+    holds: Callable[[str, UInt8[np.ndarray, "h w"]], bool]
+
+
+def object_sizes() -> tuple[Group, ...]:
+    """Small, medium and large by the number of foreground pixels."""
+
+    def between(low, high):
+        return lambda _, labels: low <= np.count_nonzero((labels > 0) & (labels != IGNORE)) < high
+
+    return tuple(Group("object_sizes", name, True, between(*ends)) for name, ends in _SIZES.items())
+
+
+def factors(
+    wanted: list[str], hierarchy: Hierarchy, ids: Callable[[], Collection[str]]
+) -> tuple[Group, ...]:
+    """The challenging factors of LIP section 3.2, from list files, or "derived" from the labels.
+
+    A list NAME.txt holds the ids of the photos with factor NAME, one a line. ids: the split's.
+    Derived are head-missed (no pixel of the joint head), full-body (head and a foot), upper-body
+    (head, and nothing of the lower body): nobody looked at these photos, as LIP's authors did.
+    Raises InputError for a list that is missing, empty, or names an unknown photo.
+    """
+    groups: list[Group] = []
+    for item in wanted:
+        groups += _derived(hierarchy) if item == "derived" else [_listed(item, ids())]
+    names = [group.name for group in groups]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"--factors: {', '.join(sorted(twice))} twice; rename a list")
+    return tuple(groups)
+
+
+def _listed(file: str, known: Collection[str]) -> Group:
+    path = pathlib.Path(file)
+    if not path.is_file():
+        raise InputError(f"--factors={file}: no such list; give files of ids, or derived")
+    listed = frozenset(path.read_text(encoding="utf-8-sig").split())
+    if not listed:
+        raise InputError(f"{path}: lists no photo; put one id a line into it")
+    unknown = sorted(listed.difference(known))
+    if unknown:
+        raise InputError(
+            f"{path}: {len(unknown)} ids are not in the split, the first is {unknown[0]}; "
+            "lists must name photos of the split that is scored"
+        )
+    return Group("factors", path.stem, False, lambda photo_id, _: photo_id in listed)
+
+
+def _derived(hierarchy: Hierarchy) -> list[Group]:
+    require_joints(hierarchy)
+
+    def ids_of(*words):
+        return [i for name, ids in hierarchy.joints if any(w in name for w in words) for i in ids]
+
+    head, feet = ids_of("head"), ids_of("shoe", "lower_leg")
+    lower = ids_of("shoe", "leg", "lower_body")
+    if not (head and feet):
+        raise InputError(
+            f"--factors=derived: hierarchy {hierarchy.name} has no joints of head and feet; "
+            "give lists"
+        )
+
+    def seen(labels, ids):
+        return bool(np.isin(labels, ids).any())
+
+    def head_missed(_, labels):
+        return not seen(labels, head)
+
+    def full_body(_, labels):
+        return seen(labels, head) and seen(labels, feet)
+
+    def upper_body(_, labels):
+        return seen(labels, head) and not seen(labels, lower)
+
+    named = {"full-body": full_body, "upper-body": upper_body, "head-missed": head_missed}
+    return [Group("factors", name, True, holds) for name, holds in named.items()]

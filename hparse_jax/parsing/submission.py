@@ -1,0 +1,64 @@
+"""A split of a built dataset -> label PNGs named by id, and a zip of them for a server."""
+
+import os
+import pathlib
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from hparse_jax.config import Config
+from hparse_jax.data.stream import decode, open_split
+from hparse_jax.parsing.files import write_bytes
+from hparse_jax.parsing.parser import Parser
+from hparse_jax.render import label_png
+from hparse_jax.threads import ahead
+
+_THREADS = min(4, os.cpu_count() or 1)
+
+
+def submit(
+    parser: Parser,
+    config: Config,
+    split: str,
+    output: str | os.PathLike,
+    indexed: bool = False,
+    batch_size: int | None = None,
+) -> pathlib.Path:
+    """Parses the photos of a split of config.dataset and returns the path of the zip.
+
+    Writes OUT/ID.png for every photo, at its own size, pixel value = leaf id: 8-bit grey, which
+    LIP's server takes, or indexed with the hierarchy's palette; then OUT/DATASET_SPLIT.zip with all
+    of them. The zip appears when it is complete. Raises InputError when the split is not there.
+    """
+    output = pathlib.Path(output)
+    records = open_split(config, split)
+    palette = parser.hierarchy.palette_at(0) if indexed else None
+
+    def read(index):
+        return decode(records[index], parser.hierarchy)[:2]
+
+    def write(parsed):
+        photo_id, result = parsed
+        path = output / f"{photo_id}.png"
+        write_bytes(path, label_png(result.labels, palette))
+        return path
+
+    archive = output / f"{config.dataset}_{split}.zip"
+    unfinished = archive.with_name(f".{archive.name}.unfinished")
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            ThreadPoolExecutor(_THREADS) as pool,
+            zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as members,
+            tqdm(total=len(records), desc=split, unit="photo", disable=None) as bar,
+        ):
+            photos = ahead(pool, read, range(len(records)), 2 * _THREADS)
+            for path in ahead(pool, write, parser.stream(photos, batch_size), 2 * _THREADS):
+                members.write(path, path.relative_to(output).as_posix())
+                bar.update()
+        os.replace(unfinished, archive)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"{len(records)} label maps of {config.dataset} {split} in {output}; zip: {archive}")
+    return archive

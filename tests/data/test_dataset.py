@@ -1,0 +1,226 @@
+"""What lies in a built dataset: the same whatever wrote it, and what its metadata says of it."""
+
+import io
+import json
+import pathlib
+import random
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from raw_folders import (
+    PEOPLE,
+    drawn_labels,
+    encoded,
+    metadata,
+    png,
+    records,
+    write,
+    write_people,
+    write_sample,
+)
+
+from hparse_jax import get_hierarchy
+from hparse_jax.config import Config
+from hparse_jax.data.build import build
+from hparse_jax.data.builders import dataset as dataset_module
+from hparse_jax.data.builders.dataset import Tally
+from hparse_jax.data.builders.source import LeftOut, Sample
+from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
+from hparse_jax.errors import InputError
+
+SIZES = [(6, 5), (9, 4), (3, 12), (20, 7), (11, 11), (8, 16), (5, 5), (14, 3), (7, 30), (10, 10)]
+TRAIN = [f"person{i}" for i in range(7)]
+VAL = [f"person{i}" for i in range(7, 10)]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Ten photos of many sizes; the first three for validation lack the last class."""
+    folder = tmp_path / "raw"
+    for i, (name, size) in enumerate(zip(TRAIN + VAL, SIZES, strict=True)):
+        write_sample(folder, name, size, i, classes=4 if name in TRAIN else 3)
+    write(folder / "train.txt", "\n".join(TRAIN))
+    write(folder / "val.txt", "\n".join(VAL))
+    return folder
+
+
+def build_people(raw, data_dir, **options) -> pathlib.Path:
+    """Builds the folder as dataset `people`."""
+    hierarchy = write_people(raw.parent / "people.json")
+    return build("folder", data_dir, raw, hierarchy=hierarchy, name="people", **options)
+
+
+def contents(target: pathlib.Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in target.iterdir()}
+
+
+def delayed(monkeypatch) -> None:
+    """Lets the threads finish in any order."""
+    encode, rng = dataset_module.encode, random.Random(0)
+
+    def slow(*arguments):
+        time.sleep(rng.random() / 50)
+        return encode(*arguments)
+
+    monkeypatch.setattr(dataset_module, "encode", slow)
+
+
+def test_the_number_of_threads_changes_no_byte(raw, tmp_path, monkeypatch):
+    delayed(monkeypatch)
+    built = []
+    for threads in (1, 3, 16, None):
+        monkeypatch.setattr("os.cpu_count", lambda n=threads: n)
+        built.append(contents(build_people(raw, tmp_path / f"{threads}")))
+    assert all(files == built[0] for files in built[1:])
+
+
+def test_many_files_hold_every_record_once(raw, tmp_path, monkeypatch):
+    whole = build_people(raw, tmp_path / "whole")
+    monkeypatch.setattr(dataset_module, "_SHARD", 2)
+    target = build_people(raw, tmp_path / "parts")
+    names = [path.name for path in target.glob("*train*")]
+    assert sorted(names) == [f"people-train.array_record-0000{i}-of-00004" for i in range(4)]
+    assert len(list(target.glob("*val*"))) == 2
+    for split, ids in (("train", TRAIN), ("val", VAL)):
+        built = records(tmp_path / "parts", "people", split)
+        assert sorted(built) == ids
+        for photo_id, (image, labels) in records(tmp_path / "whole", "people", split).items():
+            assert built[photo_id][0] == image
+            np.testing.assert_array_equal(built[photo_id][1], labels)
+    assert (whole / "metadata.json").read_bytes() == (target / "metadata.json").read_bytes()
+
+
+def test_a_pipeline_writes_the_same_files(raw, tmp_path, monkeypatch):
+    pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install apache-beam")
+    monkeypatch.setattr(dataset_module, "_SHARD", 2)
+    (raw / "labels" / f"{TRAIN[3]}.png").write_bytes(b"")  # tallies tell of problems, too
+    threads = build_people(raw, tmp_path / "threads", skip_bad=True)
+    pipeline = build_people(raw, tmp_path / "pipeline", skip_bad=True, beam="--runner=DirectRunner")
+    assert contents(pipeline) == contents(threads)
+
+
+def test_tallies_travel_as_json():
+    tally = Tally()
+    sample = Sample("a", "a.jpg", "a.mat")
+    tally.add(sample, LeftOut("cape", "kimono"))
+    tally.add(sample, LeftOut("cape"))
+    tally.add(sample, InputError("b.jpg: broken"))
+    sent = Tally.from_json(json.loads(json.dumps(tally.to_json())))
+    assert sent.unmapped == {"cape": 2, "kimono": 1}
+    assert sent.problems == ["b.jpg: broken"]
+    assert sent.pixels.tolist() == [0] * 256
+
+
+def test_metadata_counts_pixels_photos_and_sizes(raw, tmp_path):
+    build_people(raw, tmp_path / "data")
+    told = metadata(tmp_path / "data", "people")
+    nodes = list(PEOPLE["levels"][0]["nodes"])
+    for split, ids in (("train", TRAIN), ("val", VAL)):
+        labels = [np.asarray(Image.open(raw / "labels" / f"{name}.png")) for name in ids]
+        for leaf, node in enumerate(nodes):
+            assert told["pixels"][split][node] == sum(int((x == leaf).sum()) for x in labels)
+            assert told["photos_with"][split][node] == sum(bool((x == leaf).any()) for x in labels)
+        for axis, side in enumerate(("height", "width")):
+            ordered = sorted(x.shape[axis] for x in labels)
+            assert told["sizes"][split][side] == [
+                ordered[0], ordered[len(ordered) // 2], ordered[-1]
+            ]  # fmt: skip
+    assert told["photos_with"]["val"]["right-arm"] == 0
+    assert (told["left_out"], told["skipped"]) == (0, [])
+
+
+PYTHON = """
+def get_hierarchy():
+    nodes = ["background", "head", "left-arm", "right-arm"]
+    return {
+        "name": "mine",
+        "levels": [{"name": "parts", "nodes": dict.fromkeys(nodes)}],
+        "flip_pairs": [["left-arm", "right-arm"]],
+    }
+"""
+
+
+@pytest.mark.parametrize("suffix", ["json", "py"])
+def test_a_dataset_of_ones_own_knows_its_hierarchy(raw, tmp_path, suffix):
+    text = json.dumps(PEOPLE) if suffix == "json" else PYTHON
+    path = write(tmp_path / f"classes.{suffix}", text)
+    expected = get_hierarchy(str(path))
+    build("folder", tmp_path / "data", raw, hierarchy=str(path), name="people")
+    path.unlink()
+    config = Config(dataset="people", data_dir=str(tmp_path / "data"))
+    assert dataset_hierarchy(config) == expected
+
+
+def test_a_dataset_without_a_hierarchy_asks_for_one(raw, tmp_path):
+    target = build_people(raw, tmp_path / "data")
+    told = metadata(tmp_path / "data", "people")
+    del told["hierarchy"]
+    (target / "metadata.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"people.*hierarchy"):
+        dataset_hierarchy(Config(dataset="people", data_dir=str(tmp_path / "data")))
+
+
+def test_a_hierarchy_of_the_config_goes_before_the_datasets(raw, tmp_path):
+    build_people(raw, tmp_path / "data")
+    other = write(tmp_path / "other.py", PYTHON)
+    config = Config(dataset="people", data_dir=str(tmp_path / "data"), hierarchy=str(other))
+    assert dataset_hierarchy(config).name == "mine"
+
+
+def test_photos_of_every_kind_come_out_as_rgb(tmp_path):
+    """Grey, with a palette, with alpha, in CMYK, turned: the pixels as stored."""
+    size, exif = (6, 5), Image.Exif()
+    exif[0x0112] = 3
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 4), np.uint8)
+    pixels[..., 3] = 255
+    rgba = Image.fromarray(pixels)
+    flat = Image.new("CMYK", size[::-1], (200, 30, 90, 0))
+    photos = {
+        "grey": ("png", encoded(rgba.convert("L"), "PNG")),
+        "palette": ("png", encoded(rgba.convert("RGB").quantize(16), "PNG")),
+        "alpha": ("png", encoded(rgba, "PNG")),
+        "cmyk": ("jpg", encoded(flat, "JPEG", quality=100)),
+        "turned": ("png", encoded(rgba.convert("RGB"), "PNG", exif=exif)),
+    }
+    raw = tmp_path / "raw"
+    for name, (suffix, data) in photos.items():
+        write(raw / "images" / f"{name}.{suffix}", data)
+        write(raw / "labels" / f"{name}.png", png(drawn_labels(size)))
+    write(raw / "train.txt", "\n".join(photos))
+    build_people(raw, tmp_path / "data")
+    source = open_split(Config(dataset="people", data_dir=str(tmp_path / "data")), "train")
+    hierarchy = get_hierarchy(write_people(tmp_path / "people.json"))
+    for record in (source[i] for i in range(len(source))):
+        photo_id, image, _ = decode(record, hierarchy)
+        stored = Image.open(io.BytesIO(photos[photo_id][1])).convert("RGB")
+        np.testing.assert_allclose(image.astype(int), np.asarray(stored), atol=3)
+
+
+def test_the_report_shows_photos_with_the_labels_of_every_level(raw, tmp_path, capsys):
+    shown = dict(zip(TRAIN[:5], SIZES, strict=False))
+    write(raw / "train.txt", "\n".join(shown))
+    flat = Image.new("RGB", SIZES[1][::-1], (255, 0, 255))
+    write(raw / "images" / f"{TRAIN[1]}.jpg", encoded(flat, "JPEG", quality=100, subsampling=0))
+    target = build_people(raw, tmp_path / "data", report=True)
+    assert f"drawn: {target / 'report.jpg'}" in capsys.readouterr().out
+    widths = {name: round(320 * w / h) for name, (h, w) in shown.items()}
+    with Image.open(target / "report.jpg") as picture:
+        assert picture.format == "JPEG"
+        assert picture.width >= 3 * max(widths.values())  # photo, parts, whole
+        assert picture.height >= 5 * 320
+        pixels = np.asarray(picture).astype(int)
+    seen = (np.abs(pixels - (255, 0, 255)).max(-1) < 12).sum()
+    assert seen >= 0.95 * 320 * widths[TRAIN[1]]
+
+
+def test_a_report_is_drawn_of_a_dataset_that_is_already_there(raw, tmp_path):
+    target = build_people(raw, tmp_path / "data")
+    before = contents(target)
+    shutil.rmtree(raw)
+    build_people(tmp_path / "raw", tmp_path / "data", report=True)
+    after = contents(target)
+    assert after.pop("report.jpg")[:2] == b"\xff\xd8"
+    assert after == before
