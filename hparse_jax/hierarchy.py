@@ -247,7 +247,8 @@ def get_hierarchy(name: str) -> Hierarchy:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # a Python file is a program: it can fail in any way
-        raise InputError(f"{path}: not a hierarchy ({type(error).__name__}: {error})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path}: not a hierarchy ({reason})") from error
 
 
 def hierarchy_from_json(tree: dict) -> Hierarchy:
@@ -257,6 +258,8 @@ def hierarchy_from_json(tree: dict) -> Hierarchy:
     malformed tree.
     """
     names = [list(level["nodes"]) for level in tree["levels"]]
+    if not names:
+        raise InputError(f"hierarchy {tree['name']}: no levels; give at least the list of classes")
     levels = []
     for depth, level in enumerate(tree["levels"]):
         parents: tuple[int, ...] = ()

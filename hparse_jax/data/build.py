@@ -91,6 +91,11 @@ def build(
     if target.exists() and not (target / "dataset_info.json").is_file():
         raise InputError(f"{target}: not a whole dataset; remove the folder and build again")
     if target.exists():
+        if hierarchy and builder.info.metadata["hierarchy"] != get_hierarchy(hierarchy).to_json():
+            raise InputError(
+                f"{target}: was built with another hierarchy than {hierarchy}; remove the folder "
+                "to build it again, or choose another --name"
+            )
         print(f"{name} is already built in {target}: {_contents(builder)}")
     else:
         source = _find(dataset, manual_dir, hierarchy)
@@ -178,7 +183,8 @@ def _write(builder: Dataset, source: Source, skip_bad: bool, beam: str | None) -
         _stop_for(total.problems, skip_bad)
         for split, tally in tallies.items():
             if not tally.photos:
-                left_out = f"{len(tally.left_out)} left out{_labels(tally.unmapped)}"
+                left_out = f"{len(tally.left_out)} left out"
+                left_out += _labels(tally.unmapped) if tally.left_out else ""
                 raise InputError(
                     f"split {split} has no photos ({left_out}, {len(tally.bad)} bad); every split "
                     "needs one at least"

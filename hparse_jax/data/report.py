@@ -19,7 +19,7 @@ from hparse_jax.render import contact_sheet, overlay, picture_jpeg, with_legend
 
 REPORT = "report.jpg"
 _SAMPLES = 6
-_HEIGHT = 320  # pixels of a photo in the picture
+_HEIGHT, _WIDEST = 320, 960  # pixels of a photo in the picture
 
 
 def draw_report(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
@@ -40,8 +40,8 @@ def draw_report(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
 
 
 def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np.ndarray]:
-    scale = _HEIGHT / image.shape[0]
-    size = (max(1, round(image.shape[1] * scale)), _HEIGHT)
+    scale = min(_HEIGHT / image.shape[0], _WIDEST / image.shape[1])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     row = [image]

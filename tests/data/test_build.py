@@ -90,7 +90,7 @@ def test_wrong_arguments(tmp_path, dataset, manual_dir, options, expected):
 def test_another_folder_is_told_what_the_datasets_holds(tmp_path, dataset):
     write(tmp_path / "raw" / "readme.txt", "not here")
     options = {"hierarchy": write_people(tmp_path / "people.json")} if dataset == "folder" else {}
-    with pytest.raises(InputError, match=rf"{tmp_path / 'raw'}: .*holds") as caught:
+    with pytest.raises(InputError, match=rf"{tmp_path / 'raw'}: .*hold") as caught:
         build(dataset, tmp_path / "data", tmp_path / "raw", **options)
     assert "\n" not in str(caught.value)
     assert "  " not in str(caught.value)

@@ -11,11 +11,13 @@ Ids are "cfpd_" and the photo's name without suffix.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 
 import h5py
 import numpy as np
+from jaxtyping import Int64
 
 from hparse_jax.data.builders.clothing_co_parsing import to_classes
 from hparse_jax.data.builders.files import Files
@@ -54,11 +56,11 @@ CLASS_OF = {
 def find(mat: pathlib.Path) -> Source:
     """CFPD's samples, undrawn. Raises InputError when the .mat file cannot be read."""
     files = Files(mat.parent)
-    photos = {
-        os.path.basename(name): name
-        for names in files.stems(".", PHOTOS).values()
-        for name in names
-    }
+    photos: dict[str, str] = {}
+    for name in itertools.chain(*files.stems(".", PHOTOS).values()):
+        first = photos.setdefault(os.path.basename(name), name)
+        if first != name:
+            files.problems.append(f"{files.where(name)}: {first} has the same name; keep one")
     samples = []
     for index, name in enumerate(_names(mat)):
         if name not in photos:
@@ -123,14 +125,25 @@ def _categories(mat: pathlib.Path) -> tuple[str, ...]:
 
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
     where = f"{mat}: labels of {sample.image}"
-    with _open(mat) as file:
-        entry = file[_cells(file, "fashion_dataset", mat)[int(sample.label)]]
-        # MATLAB's arrays lie transposed in HDF5
-        superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
-        category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
+    try:
+        superpixels, category = _read_superpixels(mat, int(sample.label), where)
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read ({error}); download the file again") from error
     if superpixels.min() < 0 or superpixels.max() >= len(category):
         raise InputError(
             f"{where}: superpixels {superpixels.min()}..{superpixels.max()}, but "
             f"{len(category)} categories; download the file again"
         )
     return to_classes(category[superpixels], _categories(mat), CLASS_OF, where)
+
+
+def _read_superpixels(
+    mat: pathlib.Path, index: int, where: str
+) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, " n"]]:
+    """(superpixel of every pixel, category of every superpixel), both from 0."""
+    with _open(mat) as file:
+        entry = file[_cells(file, "fashion_dataset", mat)[index]]
+        # MATLAB's arrays lie transposed in HDF5
+        superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
+        category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
+    return superpixels, category

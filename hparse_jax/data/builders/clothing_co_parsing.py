@@ -91,6 +91,8 @@ def find(files: Files, listed: dict[str, str]) -> Source:
 
     Raises InputError when label_list.mat cannot be read.
     """
+    if not files.has("label_list.mat"):
+        raise InputError(f"{files.where('label_list.mat')}: missing; unpack {_DATASET} again")
     names = [
         str(np.ravel(cell)[0])
         for cell in matlab.load(

@@ -7,6 +7,7 @@ files are written here; names, metadata and the rename at the end are TFDS's.
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -32,10 +33,10 @@ _AHEAD = 4  # samples a thread reads in advance
 class Tally:
     """What was seen of some samples: sums that add up.
 
-    problems: of samples that cannot be used. left_out: ids of the photos without a place among the
-    classes; unmapped: how many photos hold each such label. pixels: of each id; photos_with: how
-    many photos hold it. heights, widths: of
-    the `photos` that are good. size: bytes of their records.
+    problems: of samples that cannot be used, whose ids are in bad. left_out: ids of the photos
+    without a place among the classes; unmapped: how many photos hold each such label. pixels: of
+    each id; photos_with: how many photos hold it. heights, widths: of the `photos` that are good.
+    size: bytes of their records.
     """
 
     photos: int = 0
@@ -128,7 +129,8 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
         samples = [
             dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
         ]
-    order = [*source.shares, *dict.fromkeys(s.split for s in samples if s.split)]
+    drawn_ones = source.shares if any(s.split is None for s in source.samples) else ()
+    order = [*drawn_ones, *dict.fromkeys(s.split for s in samples)]
     splits: dict[str, list[Sample]] = {split: [] for split in order}
     for sample in samples:
         splits[sample.split].append(sample)
@@ -195,6 +197,12 @@ def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> 
     return tally
 
 
+def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
+    _, path, samples = shard
+    tally = write_shard(source, path, samples, tqdm(disable=True))
+    pathlib.Path(f"{path}.json").write_text(json.dumps(tally.to_json()))
+
+
 def _write_with_beam(
     source: Source, shards: list[tuple[str, str, list[Sample]]], options: str
 ) -> list[Tally]:
@@ -206,17 +214,12 @@ def _write_with_beam(
             "--beam needs Apache Beam, which is not installed; pip install apache-beam"
         ) from error
 
-    def write_one(shard):
-        _, path, samples = shard
-        tally = write_shard(source, path, samples, tqdm(disable=True))
-        pathlib.Path(f"{path}.json").write_text(json.dumps(tally.to_json()))
-
     with apache_beam.Pipeline(options=PipelineOptions(options.split())) as pipeline:
         _ = (
             pipeline
             | apache_beam.Create(shards)
             | apache_beam.Reshuffle()
-            | apache_beam.Map(write_one)
+            | apache_beam.Map(functools.partial(_write_one, source))
         )
     tallies = []
     for _, path, _ in shards:

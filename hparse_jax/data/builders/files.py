@@ -90,8 +90,11 @@ class Files:
         if top.is_dir() and not self._leaves(top):
             for parent, folders, files in os.walk(top):
                 folders[:] = sorted(f for f in folders if not f.startswith("."))
-                for link in [f for f in folders if (pathlib.Path(parent) / f).is_symlink()]:
-                    self._leaves(pathlib.Path(parent) / link)
+                for link in [pathlib.Path(parent) / f for f in folders]:
+                    if link.is_symlink() and not self._leaves(link):
+                        self.problems.append(
+                            f"{link}: a link to a folder; put the files themselves there"
+                        )
                 for file in sorted(files):
                     path = pathlib.Path(parent) / file
                     if file.startswith(".") or not self._is_text(path):

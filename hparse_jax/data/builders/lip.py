@@ -36,7 +36,7 @@ def find(manual_dir: pathlib.Path) -> Source:
         manual_dir, ("lip", "LIP"), (_IMAGES, f"{_IMAGES}.zip", "train_images", "val_images")
     )
     files = Files(root, (_IMAGES, _LABELS, _TEST))
-    official = files.has_folder(_IMAGES)
+    official = files.has_folder(_IMAGES) or files.has(f"{_IMAGES}.zip")
     samples = []
     for split in ("train", "val", "test"):
         if not official:

@@ -96,9 +96,10 @@ def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[
     for root in (manual_dir, *(manual_dir / name for name in names)):
         if any((root / marker).exists() for marker in markers):
             return root
+    inside = f", nor do {' and '.join(f'{n}/' for n in names)} in it" if names else ""
     raise InputError(
-        f"{manual_dir}: neither it nor {' nor '.join(f'{n}/' for n in names)} in it holds "
-        f"{' or '.join(markers)}; --manual_dir must be the dataset's raw folder or its parent"
+        f"{manual_dir}: does not hold {' or '.join(markers)}{inside}; --manual_dir must be the "
+        "dataset's raw folder or its parent"
     )
 
 
