@@ -2,10 +2,10 @@
 
     python experiments/ssl_synthetic.py --folder=runs/ssl
 
-The two-step training of LIP section 5.1 on drawn people, whose left and right are hard, with a small
-network that two cores can train: for every seed a base run, then from its weights further steps with
-plain cross-entropy (the control), with the paper's product and with 1 + error. Started again, it
-goes on where it stopped. Prints a table and writes FOLDER/results.json and FOLDER/results.jpg.
+The two-step training of LIP section 5.1 on drawn people, whose left and right are hard, with a
+small network that two cores can train: for every seed a base run, then from its weights further
+steps with plain cross-entropy (the control), with the paper's product and with 1 + error. Started
+again, it goes on where it stopped. Prints a table and writes FOLDER/results.json and results.jpg.
 """
 
 import json

@@ -1,11 +1,12 @@
 """Label maps as pictures: indexed PNGs, overlays with a legend, contact sheets."""
 
+import colorsys
 import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from hparse_jax.hierarchy import IGNORE
@@ -79,6 +80,29 @@ def with_legend(
         draw.rectangle(box, fill=tuple(palette[node].tolist()), outline="black")
         middle = (left + size + margin, top + size / 2)
         draw.text(middle, names[node], fill="black", font=font, anchor="lm")
+    return np.asarray(sheet)
+
+
+def draw_joints(
+    image: UInt8[np.ndarray, "h w 3"],
+    centres: Int[np.ndarray, "joints 2"],
+    present: Bool[np.ndarray, " joints"],
+    joints: Sequence[tuple[str, tuple[int, ...]]],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo, paler, with a named dot at the (x, y) of every joint that is there."""
+    size = max(9, round(max(image.shape) / 32))
+    font, radius = ImageFont.load_default(size), max(2, size // 3)
+    sheet = Image.fromarray((image // 2 + 110).astype(np.uint8))
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, _) in enumerate(joints):
+        if present[i]:
+            x, y = map(int, centres[i])
+            hue = colorsys.hsv_to_rgb(i / len(joints), 1.0, 0.85)
+            fill = tuple(round(255 * channel) for channel in hue)
+            box = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(box, fill=fill, outline="white")
+            short = "".join(word[0] for word in name.split("_")).upper()
+            draw.text((x + radius + 1, y), short, fill=fill, font=font, anchor="lm")
     return np.asarray(sheet)
 
 

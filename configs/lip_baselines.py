@@ -1,0 +1,49 @@
+"""LIP's four baselines on LIP (20 classes), with the settings of LIP section 5.1.
+
+    hparse build lip --manual_dir=RAW --data_dir=data
+    hparse train --config=configs/lip_baselines.py:attention --workdir=runs/attention
+    hparse train --config=configs/lip_baselines.py:attention-ssl --workdir=runs/attention_ssl \\
+        --config.init_from=runs/attention
+    hparse train --config=configs/lip_baselines.py:attention-more --workdir=runs/attention_more \\
+        --config.init_from=runs/attention
+
+Variants: segnet, fcn8s, deeplab_v2, attention: 30 epochs; with -ssl: 20 more epochs with the
+structure-sensitive loss; with -more: the same 20 epochs with plain cross-entropy, the control.
+Hardware and hours: the paper used one 12 GB Titan X, two days and one and a half; not yet run at
+full size here.
+Expected after ImageNet initialisation: mean IoU 18.17, 28.29, 41.64, 42.92 on val, with SSL 42.44
+(deeplab_v2) and 44.73 (attention) (its Table 2).
+"""
+
+import dataclasses
+
+from hparse_jax.config import Config, LossConfig, ModelConfig, OptimizerConfig
+from hparse_jax.errors import InputError
+
+BASELINES = ("segnet", "fcn8s", "deeplab_v2", "attention")
+
+
+def get_config(variant: str = "attention") -> Config:
+    name, _, step = variant.partition("-")
+    if name not in BASELINES or step not in ("", "ssl", "more"):
+        known = ", ".join(BASELINES)
+        raise InputError(f"variant {variant}: one of {known}, with -ssl or -more for the next step")
+    config = Config(
+        dataset="lip",
+        batch_size=10,
+        epochs=30,
+        crop=(321, 321),
+        scale=(0.6, 1.4),
+        checkpoint_every=500,
+        eval_every=3000,
+        model=ModelConfig(name=name),
+        # DeepLab's rates; the classifier learns ten times as fast as the pre-trained layers
+        optimizer=OptimizerConfig(base_lr=2.5e-4, new_layers_multiplier=10.0),
+        # the scales of Attention weigh as much as their fusion
+        loss=LossConfig(auxiliary_weight=1.0),
+    )
+    if step == "":
+        return config
+    structure = "product" if step == "ssl" else "none"
+    loss = dataclasses.replace(config.loss, structure=structure)
+    return dataclasses.replace(config, epochs=20, loss=loss)

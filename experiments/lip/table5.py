@@ -1,0 +1,23 @@
+"""LIP Table 5: IoU of every part on PASCAL-Person-Part.
+
+python experiments/lip/table5.py Attention=attention_pascal.json --chart=table5.jpg
+"""
+
+from beside import ours
+
+NAMES = {
+    "upper-arms": "upper-arm",
+    "lower-arms": "lower-arm",
+    "upper-legs": "upper-leg",
+    "lower-legs": "lower-leg",
+}
+
+
+def read(report: dict, columns: list[str]) -> list[float | None]:
+    scores = report["levels"][0]
+    iou = {**scores["iou"], "mean": scores["mean_iou"]}
+    return [iou[NAMES.get(column, column)] for column in columns]
+
+
+if __name__ == "__main__":
+    ours(__doc__, read, "table5", "PASCAL-Person-Part: mean IoU")
