@@ -1,0 +1,71 @@
+"""Training that starts from the weights of another run (LIP section 5.1, the second step)."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.models import build_model
+from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_from
+from hparse_jax.training.distributed import data_mesh
+from hparse_jax.training.state import create_state
+
+PARTS = get_hierarchy("pascal_person_part").parts_only()
+
+
+def state_of(name, seed, width=0.05):
+    model = ModelConfig(name=name, width=width, dtype="float32")
+    config = Config(seed=seed, dataset="pascal_person_part", model=model)
+    state = create_state(build_model(model, PARTS), config, data_mesh(jax.devices()[:1]), 10)
+    return config, state
+
+
+@pytest.fixture(scope="module")
+def deeplab(tmp_path_factory):
+    """(workdir, variables) of a run of DeepLabV2."""
+    workdir = tmp_path_factory.mktemp("deeplab")
+    config, state = state_of("deeplab_v2", 1)
+    claim_workdir(workdir, config, PARTS)
+    variables = jax.tree.map(np.asarray, state.variables)
+    with Checkpoints(workdir, 1) as checkpoints:
+        checkpoints.save(state, 3)
+        checkpoints.wait()
+    return workdir, variables
+
+
+def test_the_same_network_takes_every_weight(deeplab):
+    workdir, variables = deeplab
+    state, anew = start_from(state_of("deeplab_v2", 2)[1], str(workdir))
+    assert anew == []
+    jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
+    assert int(state.step) == 0
+
+
+def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
+    workdir, variables = deeplab
+    fresh = state_of("attention", 2)[1]
+    before = jax.tree.map(np.asarray, fresh.variables["params"])
+    state, anew = start_from(fresh, str(workdir))
+    taken, old = state.variables["params"], variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, taken["vgg"], old["vgg"])
+    assert {name.split("/")[1] for name in anew} == {"classifier", "attention1", "attention2"}
+    for name in ("classifier", "attention1"):
+        jax.tree.map(np.testing.assert_array_equal, taken[name], before[name])
+
+
+def test_another_backbone_is_refused(deeplab):
+    with pytest.raises(InputError, match=r"init_from=.*params/vgg/conv1_1/\w+ is \[.*is wanted"):
+        start_from(state_of("deeplab_v2", 2, width=0.25)[1], str(deeplab[0]))
+
+
+def test_the_start_is_a_setting_of_the_run(tmp_path):
+    """Another --config.init_from in the same workdir would not be the same run."""
+    config = Config(dataset="pascal_person_part")
+    claim_workdir(tmp_path, config, PARTS)
+    (tmp_path / "checkpoints" / "10").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"config\.init_from"):
+        claim_workdir(tmp_path, dataclasses.replace(config, init_from="elsewhere"), PARTS)
