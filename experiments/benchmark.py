@@ -130,7 +130,7 @@ def inference(config: Config, hierarchy: Hierarchy) -> dict:
     images, _ = _random_batch(config, hierarchy)
 
     def fused(variables, images):
-        output = model.apply(variables, normalise(images, config.mean, config.std), train=False)
+        output = model.apply(variables, normalise(images, config.mean, config.std, config.channels), train=False)
         return [level.fused for level in output.levels]
 
     variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)

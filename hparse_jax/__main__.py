@@ -21,6 +21,10 @@ VERBS = {
     "build": ("hparse_jax.data.build", "turn a raw dataset into the form that training reads"),
     "train": ("hparse_jax.training.train", "train a parser, or go on with a stopped run"),
     "evaluate": ("hparse_jax.parsing.evaluate", "score a trained parser on a labelled split"),
+    "import-weights": (
+        "hparse_jax.interop.import_weights",
+        "turn published PyTorch weights into a workdir",
+    ),
     "predict": ("hparse_jax.parsing.predict", "parse photographs and folders of photographs"),
 }
 

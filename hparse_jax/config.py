@@ -15,9 +15,10 @@ from hparse_jax.hierarchy import Hierarchy
 @dataclasses.dataclass
 class ModelConfig:
     # "cnif", or a baseline of LIP (section 3): "segnet", "fcn8s", "deeplab_v2", "attention"; for
-    # these only width and dtype count, and the parts are their only level
+    # these only width and dtype count, and the parts are their only level; or what imported weights
+    # make: "cnif_official" (the released network), "resnet", "vgg16" (backbones by themselves)
     name: str = "cnif"
-    depth: int = 101  # ResNet: 18, 50 or 101
+    depth: int = 101  # ResNet: 18, 34, 50 or 101
     output_stride: int = 16  # input pixels per pixel of the last block: 8 or 16
     stem: str = "deep"  # "deep": three 3x3 convolutions 64/64/128; "conv7": one 7x7, 64
     width: float = 1.0  # multiplies every channel count
@@ -36,7 +37,7 @@ class ModelConfig:
 
     def hierarchy_of(self, hierarchy: Hierarchy) -> Hierarchy:
         """The levels of a hierarchy that this network has."""
-        whole = self.hierarchy and self.name == "cnif"
+        whole = self.hierarchy and self.name in ("cnif", "cnif_official")
         return hierarchy if whole else hierarchy.parts_only()
 
 
@@ -78,6 +79,7 @@ class Config:
     flip: bool = True  # mirror half of the training photos
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB 0-255; also the padding
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)  # RGB 0-255
+    channels: str = "rgb"  # the order in which the network gets them: "rgb" or "bgr"
     workers: int = 0  # processes that decode; 0: threads of the training process, as fast here
     train_split: str = "train"
     val_split: str = "val"
@@ -97,8 +99,18 @@ class Config:
 
 
 _CHOICES = {
-    "model.name": ("cnif", "segnet", "fcn8s", "deeplab_v2", "attention"),
-    "model.depth": (18, 50, 101),
+    "model.name": (
+        "cnif",
+        "segnet",
+        "fcn8s",
+        "deeplab_v2",
+        "attention",
+        "cnif_official",
+        "resnet",
+        "vgg16",
+    ),
+    "channels": ("rgb", "bgr"),
+    "model.depth": (18, 34, 50, 101),
     "model.output_stride": (8, 16),
     "model.stem": ("deep", "conv7"),
     "model.fusion": (

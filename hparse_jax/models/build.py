@@ -6,6 +6,8 @@ from flax import linen as nn
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.bare import BareResNet, BareVGG
+from hparse_jax.models.cnif_official import CNIFOfficial
 from hparse_jax.models.deeplab import Attention, DeepLabV2
 from hparse_jax.models.fcn import FCN8s
 from hparse_jax.models.parser import Parser
@@ -25,6 +27,19 @@ def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     if config.name in _BASELINES:
         return _BASELINES[config.name](
             hierarchy=config.hierarchy_of(hierarchy), width=config.width, dtype=jnp.dtype(dtype)
+        )
+    if config.name == "cnif_official":
+        return CNIFOfficial(config.hierarchy_of(hierarchy), jnp.dtype(dtype))
+    if config.name == "vgg16":
+        return BareVGG(config.width, jnp.dtype(dtype))
+    if config.name == "resnet":
+        return BareResNet(
+            config.depth,
+            config.output_stride,
+            config.stem,
+            config.width,
+            config.multi_grid,
+            jnp.dtype(dtype),
         )
     return Parser(
         hierarchy=config.hierarchy_of(hierarchy),

@@ -1,4 +1,4 @@
-"""Dilated ResNet-18, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
+"""Dilated ResNet-18, 34, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -6,12 +6,12 @@ from jaxtyping import Array, Float
 
 from hparse_jax.models.layers import ConvNorm, max_pool
 
-BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def expansion(depth: int) -> int:
     """Output channels of a block per channel of its 3x3 convolution."""
-    return 1 if depth == 18 else 4
+    return 1 if depth < 50 else 4
 
 
 class Residual(nn.Module):
@@ -55,6 +55,7 @@ class ResNet(nn.Module):
     width: float
     multi_grid: bool
     dtype: jnp.dtype
+    ceil_pool: bool = False  # as some released networks pool: see `max_pool`
 
     @nn.compact
     def __call__(
@@ -73,7 +74,7 @@ class ResNet(nn.Module):
             x = stem(128, 3, 1, "stem3")(x, train)
         else:
             x = stem(64, 7, 2, "stem1")(x, train)
-        x = max_pool(x)
+        x = max_pool(x, ceil=self.ceil_pool)
 
         strides = (1, 2, 2, 1) if self.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if self.output_stride == 16 else (1, 1, 2, 4)
@@ -85,7 +86,7 @@ class ResNet(nn.Module):
             for unit in range(units):
                 x = Residual(
                     channels=scaled(64 * 2**block),
-                    bottleneck=self.depth > 18,
+                    bottleneck=expansion(self.depth) > 1,
                     stride=stride if unit == 0 else 1,
                     dilation=dilation * (2**unit if grid else 1),
                     dtype=self.dtype,

@@ -145,10 +145,13 @@ class Parser:
         images: float32 [b, h, w, 3], (RGB - mean) / std with the config's mean and std; sides
         16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
         The fused logits go by the level's name, e.g. "parts", what was fused into them by
-        "parts/direct", "parts/top_down" and "parts/bottom_up".
+        "parts/direct", "parts/top_down" and "parts/bottom_up". Auxiliary maps have names of their
+        own. The released network's are level1, level2, level3 and aux.
         """
         output = _apply(self._model, self._variables, _normalised(images))
-        named = {}
+        named = dict(output.auxiliary or {})
+        if self.config.model.name == "cnif_official":
+            return named | {f"level{i}": x.fused for i, x in enumerate(output.levels, 1)}
         for level, maps in zip(self.hierarchy.levels, output.levels, strict=True):
             named[level.name] = maps.fused
             for source in ("direct", "top_down", "bottom_up"):

@@ -66,7 +66,7 @@ class Scorer:
     ):
         self.hierarchy = config.model.hierarchy_of(hierarchy)
         self._model = model
-        self._colours = (tuple(config.mean), tuple(config.std))
+        self._colours = (tuple(config.mean), tuple(config.std), config.channels)
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
         )

@@ -113,6 +113,21 @@ def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict
         ) from error
 
 
+def save_variables(
+    workdir: str | os.PathLike, config: Config, hierarchy: Hierarchy, variables: dict
+) -> None:
+    """Writes a workdir that holds weights of no training, as step 0. Raises InputError when the
+    workdir has checkpoints already."""
+    folder = pathlib.Path(workdir).absolute()
+    if any((folder / "checkpoints").glob("*")):
+        raise InputError(f"{workdir}: has checkpoints already; give a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "hierarchy.json", hierarchy.to_json())
+    _write_json(folder / "config.json", dataclasses.asdict(config))
+    with orbax.training.Checkpointer(folder / "checkpoints") as checkpointer:
+        checkpointer.save_checkpointables(0, {"variables": variables})
+
+
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
     """Config, hierarchy and weights of a workdir, at its newest or the given step.
 

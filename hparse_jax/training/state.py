@@ -60,7 +60,7 @@ def make_train_step(
     def loss_of(params, batch_stats, images, labels, dropout, valid_pixels):
         output, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
-            normalise(images, config.mean, config.std),
+            normalise(images, config.mean, config.std, config.channels),
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": dropout},

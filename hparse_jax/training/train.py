@@ -62,6 +62,11 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     hierarchy = config.model.hierarchy_of(hierarchy)
     if config.loss.structure != "none":
         require_joints(hierarchy)
+    if config.model.name in ("resnet", "vgg16", "cnif_official"):
+        raise InputError(
+            f"config.model.name={config.model.name}: holds imported weights and is not trained; "
+            "train another network with config.init_from"
+        )
     mesh = distributed.data_mesh()
     distributed.check_batch(config.batch_size, config.accumulate, mesh)
     photos = num_photos(config, config.train_split)

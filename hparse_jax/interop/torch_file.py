@@ -1,0 +1,248 @@
+"""PyTorch's files without PyTorch: tensors out of .pth and .safetensors, nothing else, ever.
+
+A .pth is a pickle, which can name any function for the reader to call. Here the few names that a
+file of weights needs stand for inert objects of this module; any other name is refused before
+anything is called.
+"""
+
+import collections
+import io
+import pathlib
+import pickle
+import struct
+import zipfile
+from typing import NamedTuple
+
+import ml_dtypes
+import numpy as np
+import safetensors.numpy
+
+from hparse_jax.errors import InputError
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_DTYPES = {
+    "Double": np.float64,
+    "Float": np.float32,
+    "Half": np.float16,
+    "BFloat16": ml_dtypes.bfloat16,
+    "Long": np.int64,
+    "Int": np.int32,
+    "Short": np.int16,
+    "Char": np.int8,
+    "Byte": np.uint8,
+    "Bool": np.bool_,
+}
+
+
+class _Storage(NamedTuple):
+    """Raw numbers of a file, by key."""
+
+    key: str
+    dtype: type
+    count: int
+
+
+class _Tensor(NamedTuple):
+    """A strided view of a storage, in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Kind:
+    """A storage's type, as a pickle names it. Immutable, so that a pickle cannot change it."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype):
+        object.__setattr__(self, "dtype", dtype)
+
+    def __setattr__(self, name, value):
+        raise pickle.UnpicklingError("it tries to change the reader")
+
+
+class _Rebuild:
+    """`torch._utils._rebuild_tensor_v2`: makes a view, calls nothing."""
+
+    __slots__ = ()
+
+    def __call__(self, storage, offset, shape, strides, *ignored):
+        if not isinstance(storage, _Storage):
+            raise pickle.UnpicklingError("a tensor without a storage")
+        numbers = (offset, *shape, *strides)
+        if not all(type(n) is int and n >= 0 for n in numbers) or len(shape) != len(strides):
+            raise pickle.UnpicklingError("a tensor with an impossible shape")
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+class _Parameter:
+    """`torch._utils._rebuild_parameter`: the tensor itself."""
+
+    __slots__ = ()
+
+    def __call__(self, tensor, *ignored):
+        return tensor
+
+
+class _Dict:
+    """`collections.OrderedDict`: a dict that a pickle may fill but not give attributes."""
+
+    __slots__ = ()
+
+    def __call__(self, items=()):
+        return _Ordered(items)
+
+
+class _Ordered(collections.OrderedDict):
+    def __setstate__(self, state):
+        """Attributes such as a state dict's _metadata are dropped."""
+
+
+_NAMES = {
+    ("collections", "OrderedDict"): _Dict(),
+    ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
+    ("torch._utils", "_rebuild_parameter"): _Parameter(),
+    **{("torch", f"{name}Storage"): _Kind(dtype) for name, dtype in _DTYPES.items()},
+}
+
+
+class _Reader(pickle.Unpickler):
+    """Admits tensors, numbers, text, lists, tuples, sets and dicts."""
+
+    def find_class(self, module, name):
+        if (module, name) not in _NAMES:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which no weights need; nothing was run"
+            )
+        return _NAMES[module, name]
+
+    def persistent_load(self, identity):
+        kind, storage, key, _, count, *_ = identity
+        if kind != "storage" or not isinstance(storage, _Kind) or type(count) is not int:
+            raise pickle.UnpicklingError("an unknown kind of storage")
+        return _Storage(str(key), storage.dtype, count)
+
+
+def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """The tensors of a file by name, as NumPy arrays.
+
+    .pth in the zip form and in the older one, .safetensors. A checkpoint that holds its weights
+    under "state_dict" or "model" gives these; a common prefix "module." is cut off. Raises
+    InputError naming what is wrong with the file.
+    """
+    path = pathlib.Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file") from error
+    _refuse_what_is_no_weights(path, data)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.numpy.load(data)
+        tree, storages = _read_zip(data) if data[:2] == b"PK" else _read_legacy(data)
+        return _arrays(_state_dict(tree), storages)
+    except Exception as error:  # a hostile or broken file fails in any way
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{path}: not a readable file of weights ({reason})") from error
+
+
+def _refuse_what_is_no_weights(path: pathlib.Path, data: bytes) -> None:
+    start = data[:200].lstrip().lower()
+    if not data:
+        raise InputError(f"{path}: is empty; download it again")
+    if data.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path}: a Git-LFS pointer, not the file itself; fetch it: git lfs pull")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise InputError(f"{path}: a web page, not weights; download the file itself")
+
+
+def _read_zip(data: bytes) -> tuple[object, dict[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
+            raise ValueError("its members are compressed; PyTorch stores them as they are")
+        pickles = [name for name in members if name.endswith("data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("a zip archive without a data.pkl of PyTorch")
+        root = pickles[0].removesuffix("data.pkl")
+        order = f"{root}byteorder"
+        if order in members and archive.read(order).strip() != b"little":
+            raise ValueError("its numbers are big-endian")
+        tree = _Reader(io.BytesIO(archive.read(pickles[0]))).load()
+        start = f"{root}data/"
+        storages = {
+            name.removeprefix(start): archive.read(name)
+            for name in members
+            if name.startswith(start)
+        }
+    return tree, storages
+
+
+def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
+    stream = io.BytesIO(data)
+    if _Reader(stream).load() != _LEGACY_MAGIC:
+        raise ValueError("it does not begin as PyTorch's files do")
+    for _ in range(2):  # protocol version, facts of the writing machine
+        _Reader(stream).load()
+    reader = _LegacyReader(stream)
+    tree = reader.load()
+    storages = {}
+    for key in _Reader(stream).load():
+        header = stream.read(8)
+        if len(header) < 8:
+            raise ValueError("it is cut short")
+        (count,) = struct.unpack("<q", header)
+        dtype = reader.dtypes.get(str(key), np.float32)
+        size = count * np.dtype(dtype).itemsize
+        if count < 0 or size > len(data):
+            raise ValueError("it is cut short")
+        storages[str(key)] = stream.read(size)
+    return tree, storages
+
+
+class _LegacyReader(_Reader):
+    """Remembers the types of storages: their numbers follow without them."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.dtypes: dict[str, type] = {}
+
+    def persistent_load(self, identity):
+        storage = super().persistent_load(identity)
+        self.dtypes[storage.key] = storage.dtype
+        return storage
+
+
+def _state_dict(tree: object) -> dict[str, _Tensor]:
+    for key in ("state_dict", "model"):
+        if isinstance(tree, dict) and isinstance(tree.get(key), dict):
+            tree = tree[key]
+    if not isinstance(tree, dict):
+        raise ValueError(f"it holds a {type(tree).__name__}, not tensors by name")
+    tensors = {str(name): x for name, x in tree.items() if isinstance(x, _Tensor)}
+    if not tensors:
+        raise ValueError("it holds no tensors by name")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): x for name, x in tensors.items()}
+    return tensors
+
+
+def _arrays(tensors: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, tensor in tensors.items():
+        storage = tensor.storage
+        raw = storages.get(storage.key)
+        dtype = np.dtype(storage.dtype)
+        if raw is None or len(raw) < storage.count * dtype.itemsize:
+            raise ValueError(f"{name}: its numbers are cut short")
+        flat = np.frombuffer(raw, dtype, storage.count)
+        last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
+        if 0 not in tensor.shape and tensor.offset + last >= storage.count:
+            raise ValueError(f"{name}: reaches beyond its storage")
+        strides = [s * dtype.itemsize for s in tensor.strides]
+        arrays[name] = np.lib.stride_tricks.as_strided(
+            flat[tensor.offset :], tensor.shape, strides, writeable=False
+        )
+    return arrays

@@ -1,0 +1,138 @@
+"""The network whose weights CNIF's authors released: direct inference alone, on LIP.
+
+Not the paper's model: no top-down or bottom-up inference, no gates, no fusion. Built to be equal to
+the released one number by number; in-place activated batch norms are ordinary ones after import.
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.layers import ConvNorm, convolution, pixel_mean, resize
+from hparse_jax.models.norm import BatchNorm
+from hparse_jax.models.output import LevelOutput, ParserOutput
+from hparse_jax.models.resnet import ResNet
+from hparse_jax.models.vgg import Conv
+
+_RATES = (12, 24, 36)
+_SLOPE = 0.01  # of the leaky ReLU
+
+
+class CNIFOfficial(nn.Module):
+    """Images [b, h, w, 3], BGR minus the mean -> ParserOutput.
+
+    Level 1 is at 1/4 of the image, levels 2 and 3 and the auxiliary map "aux" at 1/8.
+    """
+
+    hierarchy: Hierarchy
+    dtype: jnp.dtype
+
+    def setup(self):
+        self.resnet = ResNet(101, 8, "deep", 1.0, True, self.dtype, ceil_pool=True)
+        self.context = Context(self.dtype)
+
+    def features(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of the four blocks of the ResNet."""
+        return self.resnet(images.astype(self.dtype), train)
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        blocks = self.features(images, train)
+        context = resize(self.context(blocks[3], train), blocks[1].shape[1:3])
+        nodes = [len(level.nodes) for level in self.hierarchy.levels]
+        maps = [PartHead(nodes[0], self.dtype, name="level1")(context, blocks, train)]
+        for level in (2, 3):
+            head = CoarseHead(nodes[level - 1], self.dtype, name=f"level{level}")
+            maps.append(head(context, blocks[1], train))
+        levels = tuple(
+            LevelOutput(direct=x, top_down=None, bottom_up=None, fused=x, gates={})
+            for x in (m.astype(jnp.float32) for m in maps)
+        )
+        x = BiasedConvNorm(512, self.dtype, name="auxiliary")(blocks[2], train)
+        logits = Conv(nodes[0], 1, relu=False, dtype=self.dtype, name="auxiliary_logits")(x)
+        return ParserOutput(levels, {"aux": logits.astype(jnp.float32)})
+
+
+class Context(nn.Module):
+    """1x1, three dilated 3x3 and the image mean, side by side, then two leaky projections."""
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w 512"]:
+        def conv(x, kernel, name, dilation=1, relu=True):
+            layer = ConvNorm(512, kernel, 1, dilation, relu, self.dtype, name=name)
+            return layer(x, train)
+
+        branches = [conv(x, 1, "branch0")]
+        branches += [conv(x, 3, f"branch{i}", rate) for i, rate in enumerate(_RATES, 1)]
+        mean = conv(pixel_mean(x)[:, None, None, :], 1, "branch4")
+        branches.append(jnp.broadcast_to(mean, branches[0].shape))
+        x = nn.leaky_relu(
+            conv(jnp.concatenate(branches, -1), 1, "project1", relu=False), negative_slope=_SLOPE
+        )
+        return nn.leaky_relu(conv(x, 3, "project2", relu=False), negative_slope=_SLOPE)
+
+
+class PartHead(nn.Module):
+    """Level 1: two 3x3 at 1/8, then at 1/4 beside a thin copy of block 1."""
+
+    nodes: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        context: Float[Array, "b h w c"],
+        blocks: tuple[Float[Array, "b _ _ _"], ...],
+        train: bool,
+    ) -> Float[Array, "b h2 w2 nodes"]:
+        def conv(x, features, kernel, name):
+            return ConvNorm(features, kernel, dtype=self.dtype, name=name)(x, train)
+
+        scale = self.param("skip_scale", nn.initializers.ones, (1,))
+        x = context + scale * blocks[1]
+        x = conv(conv(x, 512, 3, "conv0"), 256, 3, "conv1")
+        fine = conv(blocks[0], 48, 1, "conv2")
+        x = jnp.concatenate([resize(x, fine.shape[1:3]), fine], -1)
+        x = conv(conv(x, 256, 1, "conv3"), 256, 1, "conv4")
+        return Conv(self.nodes, 1, relu=False, dtype=self.dtype, name="logits")(x)
+
+
+class CoarseHead(nn.Module):
+    """Levels 2 and 3: 3x3, 1x1, squeeze and excitation (reduction 16), 1x1."""
+
+    nodes: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, context: Float[Array, "b h w c"], skip: Float[Array, "b h w c"], train: bool
+    ) -> Float[Array, "b h w nodes"]:
+        scale = self.param("skip_scale", nn.initializers.ones, (1,))
+        x = context + scale * skip
+        x = ConvNorm(256, 3, dtype=self.dtype, name="conv1")(x, train)
+        x = ConvNorm(256, 1, dtype=self.dtype, name="conv2")(x, train)
+        gate = nn.relu(nn.Dense(16, name="squeeze")(pixel_mean(x)))
+        gate = nn.sigmoid(nn.Dense(256, name="excite")(gate))
+        x = x * gate[:, None, None, :].astype(x.dtype)
+        return Conv(self.nodes, 1, relu=False, dtype=self.dtype, name="logits")(x)
+
+
+class BiasedConvNorm(nn.Module):
+    """3x3 convolution that has a bias besides its batch norm, ReLU."""
+
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w features"]:
+        kernel = self.param(
+            "kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.features)
+        )
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x = convolution(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        return nn.relu(BatchNorm(self.dtype, name="norm")(x, train))
