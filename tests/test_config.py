@@ -87,7 +87,7 @@ def test_an_unknown_field_is_named(tree, field):
         ("eval_every", -1),
         ("checkpoint_every", -1),
         ("model.name", "unet"),
-        ("model.depth", 34),
+        ("model.depth", 152),
         ("model.output_stride", 32),
         ("model.stem", "wide"),
         ("model.width", 0.0),

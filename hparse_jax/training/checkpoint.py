@@ -155,13 +155,24 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
     return Run(config, hierarchy, step, parts["variables"])
 
 
-def start_from(state: TrainState, workdir: str) -> tuple[TrainState, list[str]]:
-    """The state with the weights of another workdir, and the names of those it does not have.
+def start_from(state: TrainState, config: Config) -> tuple[TrainState, list[str]]:
+    """The state with the weights of `config.init_from`, and the names of those it does not have.
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits. Raises
-    InputError when the backbone does not fit.
+    InputError when the backbone does not fit, and when the photos would be shown to it in other
+    colours than it knows.
     """
-    old = {_name(path): x for path, x in _leaves(load_run(workdir).variables)}
+    workdir = config.init_from
+    run = load_run(workdir)
+    for field in ("mean", "std", "channels"):
+        known, now = getattr(run.config, field), getattr(config, field)
+        if known != now:
+            flag = ",".join(map(str, known)) if isinstance(known, tuple) else known
+            raise InputError(
+                f"config.init_from={workdir}: its weights know photos with config.{field}={known}, "
+                f"not {now}; add --config.{field}={flag}"
+            )
+    old = {_name(path): x for path, x in _leaves(run.variables)}
     anew = []
 
     def take(path, new):

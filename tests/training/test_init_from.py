@@ -39,7 +39,7 @@ def deeplab(tmp_path_factory):
 
 def test_the_same_network_takes_every_weight(deeplab):
     workdir, variables = deeplab
-    state, anew = start_from(state_of("deeplab_v2", 2)[1], str(workdir))
+    state, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(workdir)))
     assert anew == []
     jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
     assert int(state.step) == 0
@@ -49,7 +49,7 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
     workdir, variables = deeplab
     fresh = state_of("attention", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables["params"])
-    state, anew = start_from(fresh, str(workdir))
+    state, anew = start_from(fresh, Config(init_from=str(workdir)))
     taken, old = state.variables["params"], variables["params"]
     jax.tree.map(np.testing.assert_array_equal, taken["vgg"], old["vgg"])
     assert {name.split("/")[1] for name in anew} == {"classifier", "attention1", "attention2"}
@@ -59,7 +59,20 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
 
 def test_another_backbone_is_refused(deeplab):
     with pytest.raises(InputError, match=r"init_from=.*params/vgg/conv1_1/\w+ is \[.*is wanted"):
-        start_from(state_of("deeplab_v2", 2, width=0.25)[1], str(deeplab[0]))
+        start_from(state_of("deeplab_v2", 2, width=0.25)[1], Config(init_from=str(deeplab[0])))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "flag"),
+    [
+        ("channels", "bgr", "--config.channels=rgb"),
+        ("std", (1.0, 1.0, 1.0), "--config.std=58.395,57.12,57.375"),
+    ],
+)
+def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag):
+    config = dataclasses.replace(Config(init_from=str(deeplab[0])), **{field: value})
+    with pytest.raises(InputError, match=flag):
+        start_from(state_of("deeplab_v2", 2)[1], config)
 
 
 def test_the_start_is_a_setting_of_the_run(tmp_path):
