@@ -9,6 +9,7 @@ stream     batches from the built dataset in config.data_dir: seconds to open it
 build      `hparse build` of config.dataset from a folder of --records photos, made by linking those
            of --raw (LIP's layout) again and again: photos a second, peak memory; also for a
            tenth of the photos, to show that memory does not grow with them
+joints     heat maps of the batch's labels at 1/8 of the crop (LIP section 4)
 inference  random images, from uint8 to the fused logits of every level
 training   random images and labels, one optimiser step
 Seconds are the median over --repeats calls after one warm-up call; compiling is timed apart. Peak
@@ -35,6 +36,7 @@ from ml_collections import config_flags
 from hparse_jax.config import Config, validate
 from hparse_jax.data.stream import dataset_hierarchy, num_photos, open_split, training_stream
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.joints import joint_heatmaps
 from hparse_jax.models import build_model
 from hparse_jax.models.layers import normalise
 from hparse_jax.training.distributed import batch_sharding, data_mesh
@@ -130,7 +132,8 @@ def inference(config: Config, hierarchy: Hierarchy) -> dict:
     images, _ = _random_batch(config, hierarchy)
 
     def fused(variables, images):
-        output = model.apply(variables, normalise(images, config.mean, config.std, config.channels), train=False)
+        shown = normalise(images, config.mean, config.std, config.channels)
+        output = model.apply(variables, shown, train=False)
         return [level.fused for level in output.levels]
 
     variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)
@@ -139,6 +142,15 @@ def inference(config: Config, hierarchy: Hierarchy) -> dict:
     compiled = jax.jit(fused).lower(variables, images).compile()
     compile_seconds = time.perf_counter() - begin
     return _timed(config, compile_seconds, lambda: compiled(variables, images))
+
+
+def joints(config: Config, hierarchy: Hierarchy) -> dict:
+    """Seconds from labels to heat maps on a grid of stride 8."""
+    labels = jax.device_put(_random_batch(config, hierarchy)[1][:, ::8, ::8])
+    begin = time.perf_counter()
+    compiled = jax.jit(lambda x: joint_heatmaps(x, hierarchy)).lower(labels).compile()
+    compile_seconds = time.perf_counter() - begin
+    return _timed(config, compile_seconds, lambda: compiled(labels))
 
 
 def training(config: Config, hierarchy: Hierarchy) -> dict:
@@ -217,6 +229,7 @@ def _measure(case: str) -> None:
     measured = {
         "stream": stream,
         "build": building,
+        "joints": joints,
         "inference": inference,
         "training": training,
     }[case]
