@@ -5,7 +5,8 @@
 
 Hardware and hours: the paper used four 32 GB V100; not yet run at full size here.
 Expected: the paper reports F1 85.51 after ImageNet initialisation (its Table 4).
-Test as the paper does: hparse evaluate --workdir=DIR --scales=0.5,0.75,1,1.25,1.5 --flip
+Test as the paper does: hparse evaluate --workdir=DIR --split=test \\
+    --scales=0.5,0.75,1,1.25,1.5 --flip
 """
 
 from hparse_jax.config import Config

@@ -241,12 +241,12 @@ def get_hierarchy(name: str) -> Hierarchy:
         )
     try:
         if path.suffix == ".json":
-            return hierarchy_from_json(json.loads(path.read_text()))
+            return hierarchy_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
         made = runpy.run_path(str(path))["get_hierarchy"]()
         return made if isinstance(made, Hierarchy) else hierarchy_from_json(dict(made))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # a Python file is a program: it can fail in any way
+    except (Exception, SystemExit) as error:  # a Python file is a program: it can end in any way
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: not a hierarchy ({reason})") from error
 
@@ -257,6 +257,12 @@ def hierarchy_from_json(tree: dict) -> Hierarchy:
     Without a palette every class gets a colour of its own. Raises InputError or KeyError on a
     malformed tree.
     """
+    known = {"name", "source", "levels", "flip_pairs", "joints", "palette"}
+    unknown = sorted(set(tree) - known)
+    if unknown:
+        raise InputError(
+            f"no such entry: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     names = [list(level["nodes"]) for level in tree["levels"]]
     if not names:
         raise InputError(f"hierarchy {tree['name']}: no levels; give at least the list of classes")
@@ -273,6 +279,21 @@ def hierarchy_from_json(tree: dict) -> Hierarchy:
             parents = tuple(names[depth + 1].index(p) for p in level["nodes"].values())
         levels.append(Level(level["name"], tuple(names[depth]), parents))
     leaf_id = {leaf: i for i, leaf in enumerate(names[0])}
+    for what, used in (
+        ("flip_pairs", [leaf for pair in tree.get("flip_pairs", ()) for leaf in pair]),
+        ("joints", [leaf for leaves in tree.get("joints", {}).values() for leaf in leaves]),
+        ("palette", list(tree.get("palette", ()))),
+    ):
+        strange = [leaf for leaf in used if leaf not in leaf_id]
+        if strange:
+            raise InputError(
+                f"{what}: {', '.join(map(str, strange))} is no class of the finest level"
+            )
+    colourless = [leaf for leaf in leaf_id if tree.get("palette") and leaf not in tree["palette"]]
+    if colourless:
+        raise InputError(
+            f"palette: no colour for {', '.join(colourless)}; name all or leave it out"
+        )
     palette = tree.get("palette") or {leaf: _colour(i) for leaf, i in leaf_id.items()}
     return Hierarchy(
         name=tree["name"],

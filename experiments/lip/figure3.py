@@ -17,7 +17,7 @@ if __name__ == "__main__":
     photos = collections.Counter()
     for counts in metadata["photos_with"].values():
         photos.update(counts)
-    photos.pop("background")
+    del photos["background"], photos["255 (does not count)"]
     for name, count in photos.most_common():
         print(f"{name:16}{count:8}")
     bars = {name: [float(count)] for name, count in photos.most_common()}

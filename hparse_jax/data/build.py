@@ -17,7 +17,7 @@ from hparse_jax.data.builders.dataset import Dataset, Tally, check, split_sample
 from hparse_jax.data.builders.source import Source
 from hparse_jax.data.report import REPORT, draw_report
 from hparse_jax.errors import InputError, UsageError
-from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.hierarchy import IGNORE, get_hierarchy
 
 # each is hparse_jax.data.builders.NAME, with find(manual_dir) -> Source and the words WANTED
 DATASETS = (
@@ -29,6 +29,7 @@ DATASETS = (
     "cihp",
     "folder",
 )
+_IGNORED = "255 (does not count)"
 _SHOWN = 20  # problems that stop a build; --check lists all
 
 
@@ -86,26 +87,49 @@ def build(
     """
     _check_name(dataset, name, hierarchy)
     name = name if dataset == "folder" else dataset
-    builder = Dataset(name, pathlib.Path(data_dir).absolute())
+    builder = _builder(name, data_dir)
     target = pathlib.Path(builder.data_path)
-    if target.exists() and not (target / "dataset_info.json").is_file():
-        raise InputError(f"{target}: not a whole dataset; remove the folder and build again")
     if target.exists():
+        before = builder.info.metadata.get("raw")
+        given = None if manual_dir is None else str(pathlib.Path(manual_dir).absolute())
+        if dataset == "folder" and given not in (None, before):
+            raise InputError(
+                f"{target}: was built from {before}, not from {manual_dir}; choose another --name, "
+                "or remove the folder to build it again"
+            )
         if hierarchy and builder.info.metadata["hierarchy"] != get_hierarchy(hierarchy).to_json():
             raise InputError(
                 f"{target}: was built with another hierarchy than {hierarchy}; remove the folder "
                 "to build it again, or choose another --name"
             )
         print(f"{name} is already built in {target}: {_contents(builder)}")
+        print("remove that folder to build it again from changed raw files")
     else:
         source = _find(dataset, manual_dir, hierarchy)
         _stop_for(source.problems, skip_bad)
+        if manual_dir is not None:
+            source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
         _write(builder, source, skip_bad, beam)
         print(f"{name} is built in {target}: {_contents(builder)}")
         print(_table(builder))
     if report:
         print(f"drawn: {draw_report(builder)}")
     return target
+
+
+def _builder(name: str, data_dir: str | os.PathLike) -> Dataset:
+    """The builder; raises InputError when its folder holds something else than a whole dataset."""
+    target = pathlib.Path(data_dir).absolute() / name / str(Dataset.VERSION)
+    broken = InputError(f"{target}: not a whole dataset; remove the folder and build again")
+    if target.exists() and not (target / "dataset_info.json").is_file():
+        raise broken
+    try:
+        builder = Dataset(name, pathlib.Path(data_dir).absolute())
+        if target.exists() and not {"hierarchy", "sizes"} <= set(builder.info.metadata or {}):
+            raise broken
+    except (ValueError, AssertionError, OSError) as error:
+        raise broken from error
+    return builder
 
 
 def check_raw(
@@ -116,6 +140,12 @@ def check_raw(
     source = _find(dataset, manual_dir, hierarchy)
     tally = check(source)
     problems = [*source.problems, *tally.problems]
+    drawn = any(sample.split is None for sample in source.samples)
+    if drawn and 0 < tally.photos < len(source.shares):
+        problems.append(
+            f"{manual_dir}: {tally.photos} good photos for {len(source.shares)} splits; every one "
+            "needs a photo at least"
+        )
     print("".join(f"{problem}\n" for problem in problems), end="")
     left_out = (
         f", {len(tally.left_out)} left out{_labels(tally.unmapped)}" if tally.left_out else ""
@@ -207,7 +237,8 @@ def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:
         return [int(f(sides)) for f in (min, np.median, max)]
 
     def by_leaf(counts):
-        return dict(zip(leaves, counts[: len(leaves)].tolist(), strict=True))
+        by_name = dict(zip(leaves, counts[: len(leaves)].tolist(), strict=True))
+        return by_name | {_IGNORED: int(counts[IGNORE])}
 
     return {
         "hierarchy": source.hierarchy.to_json(),
@@ -251,11 +282,10 @@ def _table(builder: Dataset) -> str:
         spans = [metadata["sizes"][split][side] for split in splits]
         cells = "".join(f"{'{} {} {}'.format(*span):>14}" for span in spans)
         lines.append(f"{f'{side} min median max':24}" + cells)
-    for leaf in metadata["hierarchy"]["levels"][0]["nodes"]:
+    for leaf in [*metadata["hierarchy"]["levels"][0]["nodes"], _IGNORED]:
         cells = ""
         for split in splits:
             pixels = metadata["pixels"][split]
-            total = sum(pixels.values())
-            cells += f"{pixels[leaf] / total:14.2%}" if total else f"{'-':>14}"
+            cells += f"{pixels[leaf] / max(1, sum(pixels.values())):14.2%}"
         lines.append(f"{leaf:24}{cells}")
     return "\n".join(lines)

@@ -60,6 +60,7 @@ def _chart(builder: tfds.core.DatasetBuilder, hierarchy: Hierarchy) -> UInt8[np.
     nodes = hierarchy.levels[0].nodes
     photos = np.array([sum(s[leaf] for s in metadata["photos_with"].values()) for leaf in nodes])
     pixels = np.array([sum(s[leaf] for s in metadata["pixels"].values()) for leaf in nodes])
+    counted = max(1, pixels.sum())
     order = sorted(range(1, len(nodes)), key=lambda i: -photos[i])
     line, left, bar, text = 20, 170, 480, 150
     sheet = Image.new("RGB", (left + bar + text, line * (len(order) + 2)), "white")
@@ -73,7 +74,7 @@ def _chart(builder: tfds.core.DatasetBuilder, hierarchy: Hierarchy) -> UInt8[np.
         draw.text((left - 8, top + line / 2), nodes[i], fill="black", font=font, anchor="rm")
         box = (left, top + 3, left + length, top + line - 3)
         draw.rectangle(box, fill=tuple(hierarchy.palette[i]), outline="black")
-        share = f"{photos[i]} ({pixels[i] / max(1, pixels.sum()):.2%})"
+        share = f"{photos[i]} ({pixels[i] / counted:.2%})"
         draw.text((left + length + 8, top + line / 2), share, fill="black", font=font, anchor="lm")
     return np.asarray(sheet)
 

@@ -70,7 +70,12 @@ def _built(config: Config) -> tfds.core.DatasetBuilder:
 
 
 def _command(config: Config) -> str:
-    return f"hparse build {config.dataset} --data_dir={config.data_dir}"
+    if config.dataset in shipped_hierarchies():
+        return f"hparse build {config.dataset} --manual_dir=RAW --data_dir={config.data_dir}"
+    return (
+        f"hparse build folder --name={config.dataset} --manual_dir=RAW --hierarchy=FILE "
+        f"--data_dir={config.data_dir}"
+    )
 
 
 def dataset_hierarchy(config: Config) -> Hierarchy:

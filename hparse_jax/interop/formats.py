@@ -42,10 +42,6 @@ def _abn(x):  # in-place activated batch norm acts with this scale
     return np.abs(x) + np.float32(1e-5)
 
 
-def _fc6(x):  # VGG's first fully connected layer as a 7x7 convolution
-    return x.reshape(x.shape[0], 512, 7, 7).transpose(2, 3, 1, 0)
-
-
 def _norm(key: str, path: str, scale: Callable = _same) -> list[tuple[str, str, Callable]]:
     """Rows of a batch norm: weight, bias and running statistics."""
     return [
@@ -206,7 +202,7 @@ def convert(
     shapes: what the network wants. Raises InputError listing every key that is missing, unexpected,
     of another shape, or not finite, all at once.
     """
-    made: dict[str, np.ndarray] = {}
+    made: dict[str, np.ndarray | None] = {}
     wrong: list[str] = []
     for key, x in weights.items():
         if any(re.fullmatch(pattern, key) for pattern in form.unused):
@@ -215,18 +211,20 @@ def convert(
         if path not in shapes:
             wrong.append(f"unexpected {key}")
             continue
+        made[path] = None
         try:
-            value = np.ascontiguousarray(transform(np.asarray(x, np.float32)))
+            with np.errstate(over="ignore"):
+                value = np.ascontiguousarray(transform(np.asarray(x, np.float32)))
         except (ValueError, IndexError):
             wrong.append(f"{key} has shape {list(x.shape)}")
-            made[path] = np.zeros(())
             continue
         if value.shape != shapes[path]:
             wrong.append(f"{key} has shape {list(x.shape)}, for {list(shapes[path])} here")
         elif not np.isfinite(value).all():
             wrong.append(f"{key} has numbers that are not finite")
-        made[path] = value
-    wrong += [f"nothing for {path}" for path in shapes if path not in made]
+        else:
+            made[path] = value
+    wrong += [f"missing {_source(path, form.rows)}" for path in shapes if path not in made]
     if wrong:
         raise InputError(f"{len(wrong)} keys do not fit: {'; '.join(wrong)}")
     return made
@@ -239,3 +237,17 @@ def _destination(key: str, rows: list[tuple[str, str, Callable]]) -> tuple[str, 
         if match:
             return match.expand(path), transform
     return "", _same
+
+
+def _source(path: str, rows: list[tuple[str, str, Callable]]) -> str:
+    """The foreign key from which our variable comes."""
+    for pattern, template, _ in rows:
+        groups = re.findall(r"\(.*?\)", pattern)
+        for number, group in enumerate(groups, 1):
+            template = template.replace(f"\\{number}", group)
+        match = re.fullmatch(template, path)
+        if match:
+            for group, value in zip(groups, match.groups(), strict=True):
+                pattern = pattern.replace(group, value, 1)
+            return pattern.replace("\\", "")
+    return path

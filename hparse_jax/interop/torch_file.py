@@ -2,20 +2,22 @@
 
 A .pth is a pickle, which can name any function for the reader to call. Here the few names that a
 file of weights needs stand for inert objects of this module; any other name is refused before
-anything is called.
+anything is called, and so is any instruction that torch.save does not write.
 """
 
+import codecs
 import collections
 import io
+import math
 import pathlib
 import pickle
 import struct
 import zipfile
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import ml_dtypes
 import numpy as np
-import safetensors.numpy
+import safetensors
 
 from hparse_jax.errors import InputError
 
@@ -32,6 +34,22 @@ _DTYPES = {
     "Byte": np.uint8,
     "Bool": np.bool_,
 }
+_SAFETENSORS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_INSTRUCTIONS = """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
+SHORT_BINSTRING BINSTRING SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES EMPTY_TUPLE TUPLE1
+TUPLE2 TUPLE3 TUPLE EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE
+BINGET LONG_BINGET GLOBAL STACK_GLOBAL BINPERSID REDUCE BUILD"""
 
 
 class _Storage(NamedTuple):
@@ -50,6 +68,9 @@ class _Tensor(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    def __setstate__(self, state):
+        """Attributes such as a parameter's requires_grad are dropped."""
+
 
 class _Kind:
     """A storage's type, as a pickle names it. Immutable, so that a pickle cannot change it."""
@@ -64,7 +85,7 @@ class _Kind:
 
 
 class _Rebuild:
-    """`torch._utils._rebuild_tensor_v2`: makes a view, calls nothing."""
+    """`torch._utils._rebuild_tensor` and its successor: makes a view, calls nothing."""
 
     __slots__ = ()
 
@@ -72,13 +93,14 @@ class _Rebuild:
         if not isinstance(storage, _Storage):
             raise pickle.UnpicklingError("a tensor without a storage")
         numbers = (offset, *shape, *strides)
-        if not all(type(n) is int and n >= 0 for n in numbers) or len(shape) != len(strides):
+        sizes = all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        if not sizes or len(shape) != len(strides) or len(shape) > 32:
             raise pickle.UnpicklingError("a tensor with an impossible shape")
         return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 class _Parameter:
-    """`torch._utils._rebuild_parameter`: the tensor itself."""
+    """`torch._utils._rebuild_parameter` and, in files of 2017, Parameter: the tensor itself."""
 
     __slots__ = ()
 
@@ -92,6 +114,8 @@ class _Dict:
     __slots__ = ()
 
     def __call__(self, items=()):
+        items = [(key, value) for key, value in items]
+        _check_keys([key for key, _ in items])
         return _Ordered(items)
 
 
@@ -100,16 +124,26 @@ class _Ordered(collections.OrderedDict):
         """Attributes such as a state dict's _metadata are dropped."""
 
 
+def _check_keys(keys: list) -> None:
+    # hashing nested tuples can take for ever, or all of the stack
+    if not all(isinstance(key, str | int | float) for key in keys):
+        raise pickle.UnpicklingError("a dict whose keys are not names or numbers")
+
+
 _NAMES = {
     ("collections", "OrderedDict"): _Dict(),
+    ("torch._utils", "_rebuild_tensor"): _Rebuild(),
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
     ("torch._utils", "_rebuild_parameter"): _Parameter(),
+    ("torch.nn.parameter", "Parameter"): _Parameter(),
     **{("torch", f"{name}Storage"): _Kind(dtype) for name, dtype in _DTYPES.items()},
 }
 
 
-class _Reader(pickle.Unpickler):
-    """Admits tensors, numbers, text, lists, tuples, sets and dicts."""
+# The reader in Python: the one in C can be made to reserve any amount of memory, and its single
+# instructions cannot be refused.
+class _Reader(pickle._Unpickler):
+    """Admits tensors, numbers, text, lists, tuples and dicts."""
 
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
@@ -119,10 +153,28 @@ class _Reader(pickle.Unpickler):
         return _NAMES[module, name]
 
     def persistent_load(self, identity):
-        kind, storage, key, _, count, *_ = identity
+        kind, storage, key, _, count, *view = identity
         if kind != "storage" or not isinstance(storage, _Kind) or type(count) is not int:
             raise pickle.UnpicklingError("an unknown kind of storage")
+        if not isinstance(key, str | int) or count < 0 or view not in ([], [None]):
+            raise pickle.UnpicklingError("a storage that is a part of another one")
         return _Storage(str(key), storage.dtype, count)
+
+    def _refuse(self):
+        raise pickle.UnpicklingError("it has an instruction that no weights need; nothing was run")
+
+    def _set_item(self):
+        _check_keys([self.stack[-2]])
+        self.load_setitem()
+
+    def _set_items(self):
+        _check_keys(self.stack[::2])
+        self.load_setitems()
+
+    _codes = tuple(getattr(pickle, name)[0] for name in _INSTRUCTIONS.split())
+    dispatch: ClassVar[dict] = collections.defaultdict(lambda: _Reader._refuse)
+    dispatch.update((code, pickle._Unpickler.dispatch[code]) for code in _codes)
+    dispatch |= {pickle.SETITEM[0]: _set_item, pickle.SETITEMS[0]: _set_items}
 
 
 def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -140,32 +192,48 @@ def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     _refuse_what_is_no_weights(path, data)
     try:
         if path.suffix == ".safetensors":
-            return safetensors.numpy.load(data)
+            return _without_prefix(_read_safetensors(data))
         tree, storages = _read_zip(data) if data[:2] == b"PK" else _read_legacy(data)
-        return _arrays(_state_dict(tree), storages)
+        return _without_prefix(_arrays(_state_dict(tree), storages))
     except Exception as error:  # a hostile or broken file fails in any way
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, EOFError | zipfile.BadZipFile):
+            reason = f"it is cut short or damaged: {reason}"
         raise InputError(f"{path}: not a readable file of weights ({reason})") from error
 
 
 def _refuse_what_is_no_weights(path: pathlib.Path, data: bytes) -> None:
-    start = data[:200].lstrip().lower()
+    start = data[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not data:
         raise InputError(f"{path}: is empty; download it again")
     if data.startswith(b"version https://git-lfs"):
         raise InputError(f"{path}: a Git-LFS pointer, not the file itself; fetch it: git lfs pull")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
         raise InputError(f"{path}: a web page, not weights; download the file itself")
+
+
+def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, entry in safetensors.deserialize(data):
+        if entry["dtype"] not in _SAFETENSORS:
+            raise ValueError(f"{name} is of type {entry['dtype']}, which no weights need")
+        flat = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]])
+        arrays[name] = flat.reshape(entry["shape"])
+    return arrays
 
 
 def _read_zip(data: bytes) -> tuple[object, dict[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {member.filename: member for member in archive.infolist()}
+        if len(members) != len(archive.infolist()):
+            raise ValueError("two of its members have the same name")
         if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
             raise ValueError("its members are compressed; PyTorch stores them as they are")
-        pickles = [name for name in members if name.endswith("data.pkl")]
+        if sum(member.file_size for member in members.values()) > len(data):
+            raise ValueError("its members claim more bytes than it has")
+        pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
         if len(pickles) != 1:
-            raise ValueError("a zip archive without a data.pkl of PyTorch")
+            raise ValueError(f"a zip archive with {len(pickles)} data.pkl of PyTorch, not one")
         root = pickles[0].removesuffix("data.pkl")
         order = f"{root}byteorder"
         if order in members and archive.read(order).strip() != b"little":
@@ -182,10 +250,12 @@ def _read_zip(data: bytes) -> tuple[object, dict[str, bytes]]:
 
 def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
     stream = io.BytesIO(data)
-    if _Reader(stream).load() != _LEGACY_MAGIC:
+    if data[:1] != pickle.PROTO or _Reader(stream).load() != _LEGACY_MAGIC:
         raise ValueError("it does not begin as PyTorch's files do")
-    for _ in range(2):  # protocol version, facts of the writing machine
-        _Reader(stream).load()
+    _Reader(stream).load()  # protocol version
+    machine = _Reader(stream).load()  # facts of the machine that wrote it
+    if isinstance(machine, dict) and machine.get("little_endian") is False:
+        raise ValueError("its numbers are big-endian")
     reader = _LegacyReader(stream)
     tree = reader.load()
     storages = {}
@@ -224,9 +294,13 @@ def _state_dict(tree: object) -> dict[str, _Tensor]:
     tensors = {str(name): x for name, x in tree.items() if isinstance(x, _Tensor)}
     if not tensors:
         raise ValueError("it holds no tensors by name")
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): x for name, x in tensors.items()}
     return tensors
+
+
+def _without_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if all(name.startswith("module.") for name in arrays):
+        return {name.removeprefix("module."): x for name, x in arrays.items()}
+    return arrays
 
 
 def _arrays(tensors: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
@@ -237,7 +311,9 @@ def _arrays(tensors: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str
         dtype = np.dtype(storage.dtype)
         if raw is None or len(raw) < storage.count * dtype.itemsize:
             raise ValueError(f"{name}: its numbers are cut short")
-        flat = np.frombuffer(raw, dtype, storage.count)
+        if math.prod(tensor.shape) > storage.count:
+            raise ValueError(f"{name}: has more numbers than its storage")
+        flat = np.frombuffer(raw, dtype, storage.count) if raw else np.zeros(0, dtype)
         last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
         if 0 not in tensor.shape and tensor.offset + last >= storage.count:
             raise ValueError(f"{name}: reaches beyond its storage")

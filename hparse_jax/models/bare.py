@@ -38,7 +38,7 @@ class BareVGG(nn.Module):
     dtype: jnp.dtype
 
     def setup(self):
-        self.vgg = VGG(False, self.width, self.dtype)
+        self.vgg = VGG(False, self.width, self.dtype, round_down=True)
 
     def __call__(
         self, images: Float[Array, "b h w 3"], train: bool = False

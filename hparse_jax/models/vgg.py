@@ -40,12 +40,13 @@ class VGG(nn.Module):
 
     atrous: pooling over 3x3, centred, with stride 2 after blocks 1 to 3 and stride 1 after block 4,
     and dilation 2 in block 5: blocks 4 and 5 at stride 8 (DeepLab). Otherwise pooling over 2x2,
-    stride 2, after blocks 1 to 4, odd sides rounded up.
+    stride 2, after blocks 1 to 4, odd sides rounded up; or down, as torchvision's network does.
     """
 
     atrous: bool
     width: float
     dtype: jnp.dtype
+    round_down: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
@@ -60,6 +61,8 @@ class VGG(nn.Module):
             outputs.append(x)
             if block == 5:
                 break
+            if self.round_down:
+                x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
             x = max_pool(x, 2 if block < 4 else 1) if self.atrous else pool_pairs(x)
         return tuple(outputs)
 

@@ -142,7 +142,8 @@ class Parser:
     def logits(self, images: np.ndarray | Array) -> dict[str, Float[Array, "b _ _ _"]]:
         """Output name -> logits [b, h', w', nodes] of normalised images.
 
-        images: float32 [b, h, w, 3], (RGB - mean) / std with the config's mean and std; sides
+        images: float32 [b, h, w, 3], as `normalise` makes them with the config's mean, std and
+        channels; sides
         16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
         The fused logits go by the level's name, e.g. "parts", what was fused into them by
         "parts/direct", "parts/top_down" and "parts/bottom_up". Auxiliary maps have names of their

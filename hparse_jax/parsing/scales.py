@@ -66,6 +66,7 @@ class Scorer:
     ):
         self.hierarchy = config.model.hierarchy_of(hierarchy)
         self._model = model
+        self._backbone_alone = config.model.name in ("resnet", "vgg16")
         self._colours = (tuple(config.mean), tuple(config.std), config.channels)
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
@@ -95,6 +96,11 @@ class Scorer:
         devices (see `batch_size`). The colours outside the photos have no influence; how much
         of the canvas they take has some, for the network averages over all of it.
         """
+        if self._backbone_alone:
+            raise InputError(
+                "this workdir holds an imported backbone alone, which parses nothing; train a "
+                "parser from it with --config.init_from"
+            )
         images, sizes = jax.device_put(
             (images, np.asarray(sizes, np.int32)), batch_sharding(self._mesh)
         )

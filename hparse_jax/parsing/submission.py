@@ -1,5 +1,6 @@
 """A split of a built dataset -> label PNGs named by id, and a zip of them for a server."""
 
+import dataclasses
 import os
 import pathlib
 import zipfile
@@ -8,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from hparse_jax.config import Config
-from hparse_jax.data.stream import decode, open_split
+from hparse_jax.data.builders.files import is_safe
+from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
+from hparse_jax.errors import InputError
 from hparse_jax.parsing.files import write_bytes
 from hparse_jax.parsing.parser import Parser
 from hparse_jax.render import label_png
@@ -29,14 +32,24 @@ def submit(
 
     Writes OUT/ID.png for every photo, at its own size, pixel value = leaf id: 8-bit grey, which
     LIP's server takes, or indexed with the hierarchy's palette; then OUT/DATASET_SPLIT.zip with all
-    of them. The zip appears when it is complete. Raises InputError when the split is not there.
+    of them. The zip appears when it is complete. Raises InputError when the split is not there,
+    and when its classes are not the parser's.
     """
     output = pathlib.Path(output)
     records = open_split(config, split)
+    trained, there = parser.hierarchy, dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
+    if trained.levels[0].nodes != there.levels[0].nodes:
+        raise InputError(
+            f"dataset {config.dataset} has the classes of hierarchy {there.name}, this parser "
+            f"those of {trained.name}; parse it with a parser of its own"
+        )
     palette = parser.hierarchy.palette_at(0) if indexed else None
 
     def read(index):
-        return decode(records[index], parser.hierarchy)[:2]
+        photo_id, image, _ = decode(records[index], parser.hierarchy)
+        if not is_safe(photo_id):
+            raise InputError(f"record {photo_id}: its id leads out of the folder; build it again")
+        return photo_id, image
 
     def write(parsed):
         photo_id, result = parsed

@@ -54,4 +54,5 @@ def find(manual_dir: pathlib.Path) -> Source:
         problems=files.problems,
         shares=SHARES,
         notes=notes,
+        splits=tuple(split for split, listed in lists.items() if listed),
     )

@@ -11,7 +11,7 @@ import functools
 import pathlib
 
 from hparse_jax.data.builders.files import Files
-from hparse_jax.data.builders.folder import split_samples
+from hparse_jax.data.builders.folder import listed_or_drawn, lists_of
 from hparse_jax.data.builders.labels import read_png
 from hparse_jax.data.builders.source import (
     Source,
@@ -41,7 +41,7 @@ def find(manual_dir: pathlib.Path) -> Source:
                 images = f"{folder}/Images"
                 samples += pair(files, files.problems, images, labels, split, listed)
     else:
-        samples, shares, notes = split_samples(files)
+        samples, shares, notes = listed_or_drawn(files)
     hierarchy = get_hierarchy("cihp")
     return Source(
         hierarchy=hierarchy,
@@ -52,4 +52,5 @@ def find(manual_dir: pathlib.Path) -> Source:
         problems=files.problems,
         shares=shares,
         notes=notes,
+        splits=() if shares or files.has_folder("Training") else lists_of(files),
     )

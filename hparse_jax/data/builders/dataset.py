@@ -130,7 +130,7 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
             dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
         ]
     drawn_ones = source.shares if any(s.split is None for s in source.samples) else ()
-    order = [*drawn_ones, *dict.fromkeys(s.split for s in samples)]
+    order = [*drawn_ones, *source.splits, *(s.split for s in samples)]
     splits: dict[str, list[Sample]] = {split: [] for split in order}
     for sample in samples:
         splits[sample.split].append(sample)
@@ -214,7 +214,11 @@ def _write_with_beam(
             "--beam needs Apache Beam, which is not installed; pip install apache-beam"
         ) from error
 
-    with apache_beam.Pipeline(options=PipelineOptions(options.split())) as pipeline:
+    try:
+        pipeline = apache_beam.Pipeline(options=PipelineOptions(options.split()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--beam={options}: {error}") from error
+    with pipeline:
         _ = (
             pipeline
             | apache_beam.Create(shards)

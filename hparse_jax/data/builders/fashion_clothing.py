@@ -15,6 +15,7 @@ terms of their own; CNIF's own lists are not public.
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 from hparse_jax.data.builders import cfpd, clothing_co_parsing, fashionista
 from hparse_jax.data.builders.files import Files
@@ -32,32 +33,42 @@ SHARES = {"train": 0.9, "val": 0.1}
 
 def find(manual_dir: pathlib.Path) -> Source:
     """The samples of the parts that are there. Raises InputError when there is none."""
-    parts: dict[str, Source] = {}
-    lists = _lists(Files(manual_dir))
+    raw = Files(manual_dir)
+    problems = raw.problems
+    lists = _lists(raw, problems)
+    found: dict[str, Callable[[], Source]] = {}
+    own: dict[str, str] = {}
     for root in (manual_dir, manual_dir / CCP):
         if (root / "photos").is_dir():
-            files = Files(root)
-            own = _lists(files)
-            parts["ccp"] = clothing_co_parsing.find(files, own)
-            lists = {} if own and root == manual_dir else lists
+            files = raw if root == manual_dir else Files(root)
+            own = _lists(files, problems)
+            found["ccp"] = functools.partial(clothing_co_parsing.find, files, own)
+            lists = {} if root == manual_dir else lists
             break
     for name, module, pattern in (
         ("cfpd", cfpd, "fash*on_parsing_data.mat"),
         ("fashionista", fashionista, "fashionista*.mat"),
     ):
-        found = sorted(p for depth in ("", "*/", "*/*/") for p in manual_dir.glob(depth + pattern))
-        if found:
-            parts[name] = module.find(found[0])
-    if not parts:
+        mats = sorted(p for depth in ("", "*/", "*/*/") for p in manual_dir.glob(depth + pattern))
+        mats = [mat for mat in mats if raw.has(mat.relative_to(manual_dir).as_posix())]
+        if mats:
+            found[name] = functools.partial(module.find, mats[0])
+    parts: dict[str, Source] = {}
+    for name, find_part in found.items():
+        try:
+            parts[name] = find_part()
+        except InputError as error:  # the other parts may have problems, too
+            problems.append(str(error))
+    if not found:
         raise InputError(f"{manual_dir}: holds none of the three datasets; give {WANTED}")
     samples = [
         dataclasses.replace(sample, family=name)
         for name, part in parts.items()
         for sample in part.samples
     ]
-    problems = [problem for part in parts.values() for problem in part.problems]
+    problems += [p for part in parts.values() for p in part.problems if p not in problems]
     if lists:
-        samples = _take_listed(Files(manual_dir), lists, samples, problems)
+        samples = _take_listed(raw, lists, samples, problems)
     counts = {name: len(part.samples) for name, part in parts.items()}
     notes = {key: value for part in parts.values() for key, value in part.notes.items()}
     return Source(
@@ -68,19 +79,28 @@ def find(manual_dir: pathlib.Path) -> Source:
         place=functools.partial(_place, parts),
         problems=problems,
         shares=SHARES,
-        notes={"parts": counts, **notes},
+        splits=tuple(lists or own),
+        notes={"splits": _told(samples), "parts": counts, **notes},
     )
 
 
-def _lists(files: Files) -> dict[str, str]:
+def _lists(files: Files, problems: list[str]) -> dict[str, str]:
     """split -> its list; both or none."""
     found = {split: find_list(files, split) for split in SHARES}
     lists = {split: name for split, name in found.items() if name is not None}
     if len(lists) == 1:
         missing = next(split for split in SHARES if split not in lists)
         where = files.where(next(iter(lists.values())))
-        raise InputError(f"{where}: no list of split {missing} beside it; give both lists or none")
+        problems.append(f"{where}: no list of split {missing} beside it; give both lists or none")
     return lists
+
+
+def _told(samples: list[Sample]) -> str:
+    drawn = sorted({s.family for s in samples if s.split is None})
+    listed = sorted({s.family for s in samples if s.split is not None})
+    told = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
+    told += [f"{', '.join(drawn)} drawn with seed 0, 9 : 1"] if drawn else []
+    return "; ".join(told)
 
 
 def _take_listed(

@@ -23,7 +23,7 @@ class Files:
         self._archives = {
             name: root / f"{name}.zip"
             for name in archives
-            if (root / f"{name}.zip").is_file() and not (root / name).is_dir()
+            if self.has_plain(f"{name}.zip") and not (root / name).is_dir()
         }
         self._members = {
             name: (archive, member)
@@ -49,8 +49,12 @@ class Files:
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
+        return name in self._members or self.has_plain(name)
+
+    def has_plain(self, name: str) -> bool:
+        """Whether there is such a file that is in no archive."""
         path = self.root / name
-        return name in self._members or (path.is_file() and not self._leaves(path))
+        return path.is_file() and not self._leaves(path)
 
     def where(self, name: str) -> str:
         """The place of a file for messages: its path, or archive and member."""
@@ -99,7 +103,11 @@ class Files:
                     path = pathlib.Path(parent) / file
                     if file.startswith(".") or not self._is_text(path):
                         continue
-                    if not (path.is_symlink() and self._leaves(path)):
+                    if path.is_symlink() and self._leaves(path):
+                        continue
+                    if not path.is_file():
+                        self.problems.append(f"{path}: not a regular file; remove it")
+                    else:
                         names.append(path.relative_to(self.root).as_posix())
         return names
 

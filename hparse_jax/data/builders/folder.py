@@ -12,6 +12,7 @@ labels, all of them or none.
 
 import functools
 import pathlib
+import re
 
 from hparse_jax.data.builders.files import Files
 from hparse_jax.data.builders.labels import read_png
@@ -29,12 +30,13 @@ from hparse_jax.hierarchy import Hierarchy
 
 WANTED = "a folder with images/ and labels/ in it"
 _SHARES = {"train": 0.9, "val": 0.1}
+_LIST = re.compile(r"(train|val|test)(_id)?\.txt").fullmatch
 
 
 def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
     """The folder's samples. Raises InputError when images/ is not there."""
     files = Files(find_root(manual_dir, (), ("images",)))
-    samples, shares, notes = split_samples(files)
+    samples, shares, notes = listed_or_drawn(files)
     return Source(
         hierarchy=hierarchy,
         samples=samples,
@@ -44,11 +46,23 @@ def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
         problems=files.problems,
         shares=shares,
         notes=notes,
+        splits=() if shares else lists_of(files),
     )
 
 
-def split_samples(files: Files) -> tuple[list[Sample], dict[str, float], dict[str, str]]:
+def lists_of(files: Files) -> tuple[str, ...]:
+    """The splits for training that have lists: no build may lose one of them."""
+    return tuple(split for split in ("train", "val") if find_list(files, split))
+
+
+def listed_or_drawn(files: Files) -> tuple[list[Sample], dict[str, float], dict[str, str]]:
     """(samples, shares of drawn splits, notes) of a folder of images/, labels/ and lists."""
+    stray = sorted(p.name for p in files.root.glob("*.txt") if not p.is_file() or not _LIST(p.name))
+    files.problems += [
+        f"{files.root / name}: is no list of a split; name it train.txt, val.txt or test.txt, or "
+        "move it elsewhere"
+        for name in stray
+    ]
     lists = {split: find_list(files, split) for split in ("train", "val", "test")}
     if not any(lists.values()):
         samples = pair(files, files.problems, "images", "labels")
@@ -61,7 +75,8 @@ def split_samples(files: Files) -> tuple[list[Sample], dict[str, float], dict[st
         if split == "test" and not _any_label(files, listed):
             labels = None
         samples += pair(files, files.problems, "images", labels, split, listed)
-    return samples, {}, {"splits": "lists of the raw folder"}
+    notes = {"splits": "lists of the raw folder"}
+    return samples, {}, notes
 
 
 def _any_label(files: Files, listed: str) -> bool:

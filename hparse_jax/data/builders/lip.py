@@ -37,7 +37,7 @@ def find(manual_dir: pathlib.Path) -> Source:
     )
     files = Files(root, (_IMAGES, _LABELS, _TEST))
     official = files.has_folder(_IMAGES) or files.has(f"{_IMAGES}.zip")
-    samples = []
+    samples, splits = [], []
     for split in ("train", "val", "test"):
         if not official:
             images, labels, lists = f"{split}_images", f"{split}_segmentations", ""
@@ -50,6 +50,7 @@ def find(manual_dir: pathlib.Path) -> Source:
             continue  # parts of LIP can be built, too
         given = None if split == "test" else labels  # the test labels are not published
         listed = find_list(files, split, (lists,))
+        splits.append(split)
         samples += pair(files, files.problems, images, given, split, listed)
     hierarchy = get_hierarchy("lip")
     return Source(
@@ -59,4 +60,6 @@ def find(manual_dir: pathlib.Path) -> Source:
         read_labels=functools.partial(read_png, files, hierarchy),
         place=functools.partial(file_place, files),
         problems=files.problems,
+        splits=tuple(splits),
+        notes={"splits": "lists of the raw folder, or all photos of a split's folder"},
     )

@@ -72,7 +72,11 @@ def find(manual_dir: pathlib.Path) -> Source:
         read_labels=read or functools.partial(read_parts, files),
         place=functools.partial(file_place, files),
         problems=files.problems,
-        notes={"labels": "merged pictures" if merged else "merged from PASCAL-Part"},
+        splits=("train", "val"),
+        notes={
+            "splits": "lists of the raw folder",
+            "labels": "merged pictures" if merged else "merged from PASCAL-Part",
+        },
     )
 
 

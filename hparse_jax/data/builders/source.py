@@ -7,6 +7,7 @@ encoding and writing are the same for all of them.
 import collections
 import dataclasses
 import itertools
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class Source:
     place: where a sample's file of that name lies, for messages.
     problems: what is wrong with lists and files before any is opened. shares: the fraction of each
     split when splits are drawn; the first one gets the rest. notes: kept in the dataset's metadata.
+    splits: those that the layout has lists or folders for, be their photos good or not.
     """
 
     hierarchy: Hierarchy
@@ -64,6 +66,7 @@ class Source:
     problems: list[str] = dataclasses.field(default_factory=list)
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     notes: dict = dataclasses.field(default_factory=dict)
+    splits: tuple[str, ...] = ()
 
     def __post_init__(self):
         first: dict[str, Sample] = {}
@@ -185,9 +188,8 @@ def read_ids(files: Files, problems: list[str], name: str) -> list[str]:
         problems.append(f"{where}: lists no photo; put one id a line into it")
     ids: dict[str, None] = {}
     for line in lines:
-        stem = line
-        for suffix in PHOTOS:
-            stem = stem.removesuffix(suffix)
+        stem, suffix = os.path.splitext(line)
+        stem = stem if suffix.lower() in PHOTOS else line
         if not is_safe(stem):
             problems.append(
                 f"{where}: {line!r} leads out of the folder; ids are names without .. or leading /"
