@@ -98,4 +98,4 @@ class Attention(nn.Module):
 
 def scaled_side(side: int, scale: float) -> int:
     """The side of an image at a smaller scale: 8 k + 1, so that the grids' corners coincide."""
-    return side if scale == 1 else round((side - 1) * scale / 8) * 8 + 1
+    return side if scale == 1 else int((side - 1) * scale / 8) * 8 + 1
