@@ -22,7 +22,7 @@ RAW = pathlib.Path(__file__).parents[3] / "shared" / "data" / "clothing-co-parsi
 SIZE = (129, 97)
 # (steps, learning rate): a batch norm network takes larger steps
 PLANS = {
-    "segnet": (400, 0.1),
+    "segnet": (600, 0.3),
     "fcn8s": (300, 0.01),
     "deeplab_v2": (600, 0.01),
     "attention": (600, 0.01),
