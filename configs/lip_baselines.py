@@ -8,7 +8,8 @@
         --config.init_from=runs/attention
 
 Variants: segnet, fcn8s, deeplab_v2, attention: 30 epochs; with -ssl: 20 more epochs with the
-structure-sensitive loss; with -more: the same 20 epochs with plain cross-entropy, the control.
+structure-sensitive loss; with -more: the same 20 epochs with plain cross-entropy, the control. The
+last two mean little without config.init_from.
 Hardware and hours: the paper used one 12 GB Titan X, two days and one and a half; not yet run at
 full size here.
 Expected after ImageNet initialisation: mean IoU 18.17, 28.29, 41.64, 42.92 on val, with SSL 42.44
@@ -20,13 +21,13 @@ import dataclasses
 from hparse_jax.config import Config, LossConfig, ModelConfig, OptimizerConfig
 from hparse_jax.errors import InputError
 
-BASELINES = ("segnet", "fcn8s", "deeplab_v2", "attention")
+RATES = {"segnet": 0.01, "fcn8s": 1e-4, "deeplab_v2": 1e-3, "attention": 1e-4}
 
 
 def get_config(variant: str = "attention") -> Config:
     name, _, step = variant.partition("-")
-    if name not in BASELINES or step not in ("", "ssl", "more"):
-        known = ", ".join(BASELINES)
+    if name not in RATES or step not in ("", "ssl", "more"):
+        known = ", ".join(RATES)
         raise InputError(f"variant {variant}: one of {known}, with -ssl or -more for the next step")
     config = Config(
         dataset="lip",
@@ -37,8 +38,9 @@ def get_config(variant: str = "attention") -> Config:
         checkpoint_every=500,
         eval_every=3000,
         model=ModelConfig(name=name),
-        # DeepLab's rates; the classifier learns ten times as fast as the pre-trained layers
-        optimizer=OptimizerConfig(base_lr=2.5e-4, new_layers_multiplier=10.0),
+        # for pre-trained VGG layers; the others, new or without pre-trained weights here, learn ten
+        # times as fast (in the released networks only the last layer does). SegNet has batch norm.
+        optimizer=OptimizerConfig(base_lr=RATES[name], new_layers_multiplier=10.0),
         # the scales of Attention weigh as much as their fusion
         loss=LossConfig(auxiliary_weight=1.0),
     )

@@ -45,7 +45,8 @@ def parsing_loss(
     weights_of_images = None
     if config.structure != "none":
         weights_of_images = structure_weights(levels[0].fused, labels, hierarchy, config)
-        terms["structure"] = weights_of_images.mean()
+        share = count_valid(labels) / jnp.maximum(valid_pixels, 1.0)
+        terms["structure"] = weights_of_images.mean() * share
 
     def mean_cross_entropy(logits, targets):
         sums = cross_entropy(resize(logits, size), targets)

@@ -63,8 +63,9 @@ class Attention(nn.Module):
 
     One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, read from
     their fc7 features, weighs their logits pixel by pixel. The logits of each scale are auxiliary
-    maps: extra supervision. The weights are computed on the grid of x0.5, where the fc7 features of
-    all scales meet, and brought to the grid of x1.
+    maps: extra supervision. Unlike the paper, which reads the weights on the grid of x1, they are
+    read on the grid of x0.5 and then brought to that of x1: at x1 these two layers alone would
+    cost half as much as a whole scale.
     """
 
     hierarchy: Hierarchy

@@ -37,10 +37,7 @@ class ConvNorm(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        if self.kernel == 3 and self.stride == 1 and self.dilation >= _SHIFTED_FROM:
-            x = shifted_convolution(x, kernel, self.dilation)
-        else:
-            x = convolution(x, kernel, self.stride, self.dilation)
+        x = convolution(x, kernel, self.stride, self.dilation)
         x = BatchNorm(self.dtype, name="norm")(x, train)
         return nn.relu(x) if self.relu else x
 
@@ -56,6 +53,8 @@ def convolution(
 
     With an odd side 2n + 1, output i of stride 2 is centred on input 2i: grids stay aligned.
     """
+    if kernel.shape[0] == 3 and stride == groups == 1 and dilation >= _SHIFTED_FROM:
+        return shifted_convolution(x, kernel, dilation)
     padding = dilation * (kernel.shape[0] // 2)
     return jax.lax.conv_general_dilated(
         x,

@@ -69,6 +69,7 @@ def _table(
         (f"does not cover {hierarchy.name}: missing are", missing),
         (f"names classes that {hierarchy.name} does not have:", unknown),
         ("names common classes that are not listed:", wrong),
+        (f"gives {hierarchy.name} no class for", [c for c in classes if c not in common.values()]),
     ):
         if names:
             raise InputError(f"{path}: {what} {', '.join(map(str, names))}; correct the file")

@@ -73,8 +73,17 @@ def main(argv: list[str]) -> int | None:
     if values.correspondence is not None:
         scored = dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
         common = scored, read_correspondence(values.correspondence, run.hierarchy, scored)
+    elif config.dataset != run.config.dataset:
+        scored = dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
+        if scored.levels[0].nodes != run.hierarchy.levels[0].nodes:
+            raise InputError(
+                f"--dataset={config.dataset}: has the classes of hierarchy {scored.name}, the "
+                f"parser those of {run.hierarchy.name}; add --correspondence"
+            )
     labels_of = run.hierarchy if common is None else common[0]
-    groups = factors(values.factors, labels_of, functools.partial(_ids, config, split))
+    groups = factors(
+        values.factors, labels_of, functools.cache(functools.partial(_ids, config, split))
+    )
     groups += object_sizes() if values.object_sizes else ()
     sides = _sides(values.input_sizes)
     score = functools.partial(
@@ -94,9 +103,10 @@ def main(argv: list[str]) -> int | None:
     if common is not None:
         report["trained_on"] = run.config.dataset
     for side in sides:
-        at_side = score(side=side)["levels"][0]
+        at_side = score(side=side, scales=(1.0,))["levels"][0]
         report.setdefault("input_sizes", {})[str(side)] = at_side
-    name = f"evaluation_{report['split']}_{report['step']}.json"
+    other = "" if config.dataset == run.config.dataset else f"{config.dataset}_"
+    name = f"evaluation_{other}{report['split']}_{report['step']}.json"
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / name)
     write_bytes(output, json.dumps(report, indent=1).encode())
     print(table(report))

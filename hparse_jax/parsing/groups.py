@@ -44,7 +44,8 @@ def factors(
 
     A list NAME.txt holds the ids of the photos with factor NAME, one a line. ids: the split's.
     Derived are head-missed (no pixel of the joint head), full-body (head and a foot), upper-body
-    (head, and nothing of the lower body): nobody looked at these photos, as LIP's authors did.
+    (head, and no joint of the lower body; socks and jumpsuits are no joints of LIP): nobody looked
+    at these photos, as LIP's authors did.
     Raises InputError for a list that is missing, empty, or names an unknown photo.
     """
     groups: list[Group] = []
@@ -61,7 +62,11 @@ def _listed(file: str, known: Collection[str]) -> Group:
     path = pathlib.Path(file)
     if not path.is_file():
         raise InputError(f"--factors={file}: no such list; give files of ids, or derived")
-    listed = frozenset(path.read_text(encoding="utf-8-sig").split())
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file; put one id a line into it") from error
+    listed = frozenset(line.strip() for line in lines if line.strip())
     if not listed:
         raise InputError(f"{path}: lists no photo; put one id a line into it")
     unknown = sorted(listed.difference(known))

@@ -155,12 +155,14 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
     return Run(config, hierarchy, step, parts["variables"])
 
 
-def start_from(state: TrainState, config: Config) -> tuple[TrainState, list[str]]:
+def start_from(
+    state: TrainState, config: Config, hierarchy: Hierarchy
+) -> tuple[TrainState, list[str]]:
     """The state with the weights of `config.init_from`, and the names of those it does not have.
 
-    Weights are taken by name and shape: all of the backbone, and of the rest what fits. Raises
-    InputError when the backbone does not fit, and when the photos would be shown to it in other
-    colours than it knows.
+    Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
+    classes are the same. Raises InputError when the backbone or nothing fits, and when the photos
+    would be shown to it in other colours than it knows.
     """
     workdir = config.init_from
     run = load_run(workdir)
@@ -173,11 +175,13 @@ def start_from(state: TrainState, config: Config) -> tuple[TrainState, list[str]
                 f"not {now}; add --config.{field}={flag}"
             )
     old = {_name(path): x for path, x in _leaves(run.variables)}
+    same_classes = run.hierarchy.levels[0].nodes == hierarchy.levels[0].nodes
     anew = []
 
     def take(path, new):
         name = _name(path)
-        if name in old and old[name].shape == new.shape:
+        fits = name in old and old[name].shape == new.shape
+        if fits and (same_classes or path[1].key in BACKBONES):
             return jax.device_put(jax.device_get(old[name]), new.sharding)
         if path[1].key in BACKBONES:
             there = list(old[name].shape) if name in old else "not there"
@@ -189,6 +193,11 @@ def start_from(state: TrainState, config: Config) -> tuple[TrainState, list[str]
         return new
 
     variables = jax.tree_util.tree_map_with_path(take, state.variables)
+    if len(anew) == len(_leaves(variables)):
+        raise InputError(
+            f"config.init_from={workdir}: a {run.config.model.name}, none of whose weights fit; "
+            "give a run or an import of the same network or backbone"
+        )
     return dataclasses.replace(state, variables=variables), anew
 
 

@@ -92,7 +92,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             state = checkpoints.restore(state)
             _say(f"{workdir}: goes on after step {checkpoints.latest}")
         elif config.init_from:
-            state, anew = start_from(state, config)
+            state, anew = start_from(state, config, hierarchy)
             modules = sorted({"/".join(name.split("/")[1:3]) for name in anew})
             _say(f"{config.init_from}: weights taken; new are {', '.join(modules) or 'none'}")
         start = checkpoints.latest or 0

@@ -8,13 +8,16 @@ import pytest
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
+from hparse_jax.models.deeplab import _LARGE_FOV, _RATES, Classifier
 from hparse_jax.models.fcn import _onto_corners
+from hparse_jax.models.layers import resize
 from hparse_jax.models.segnet import pool_with_places, unpool
+from hparse_jax.models.vgg import VGG
 
 LIP = get_hierarchy("lip")
 NAMES = ("segnet", "fcn8s", "deeplab_v2", "attention")
 C = 20
-VGG = sum(
+VGG_PARAMETERS = sum(
     9 * i * o + o
     for i, o in (
         *((3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)),
@@ -36,13 +39,13 @@ ENCODER += [(256, 512)] + [(512, 512)] * 5
 DECODER = [(512, 512)] * 5 + [(512, 256), (256, 256), (256, 256), (256, 128), (128, 128), (128, 64)]
 PARAMETERS = {
     "segnet": sum(norm_conv(*pair) for pair in ENCODER + DECODER + [(64, 64)]) + conv(64, C),
-    "fcn8s": VGG
+    "fcn8s": VGG_PARAMETERS
     + conv(512, 4096, 7)
     + conv(4096, 4096, 1)
     + sum(conv(i, C, 1) for i in (256, 512, 4096))
     + 2 * 16 * C * C,
-    "deeplab_v2": VGG + 4 * (conv(512, 1024) + conv(1024, 1024, 1) + conv(1024, C, 1)),
-    "attention": VGG
+    "deeplab_v2": VGG_PARAMETERS + 4 * (conv(512, 1024) + conv(1024, 1024, 1) + conv(1024, C, 1)),
+    "attention": VGG_PARAMETERS
     + conv(512, 1024)
     + conv(1024, 1024, 1)
     + conv(1024, C, 1)
@@ -125,16 +128,49 @@ def test_equal_values_of_a_window_go_back_to_one_place():
     assert float(spread.sum()) == 1.0
 
 
-def test_attentions_weights_mix_the_scales():
-    """With equal weights for the scales the result is the mean of the logits, resized."""
-    from hparse_jax.models.layers import resize
-
+@pytest.mark.parametrize("scale", [0, 1, 2])
+def test_attentions_weights_choose_among_the_scales(scale):
+    """With all weight on one scale the result is that scale's logits, resized."""
     model = build_model(ModelConfig(name="attention", width=0.05, dtype="float32"), LIP)
     images = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
     variables = jax.jit(model.init)(jax.random.key(1), images)
     params = dict(variables["params"])
-    params["attention2"] = jax.tree.map(jnp.zeros_like, params["attention2"])
+    params["attention2"] = {**params["attention2"], "bias": 1e4 * jnp.eye(3)[scale]}
     output = jax.jit(model.apply)({"params": params}, images)
     fine = output.levels[0].fused.shape[1:3]
-    mean = sum(resize(x, fine) for x in output.auxiliary.values()) / 3
-    np.testing.assert_allclose(output.levels[0].fused, mean, atol=1e-5)
+    chosen = output.auxiliary[("scale1", "scale0.75", "scale0.5")[scale]]
+    np.testing.assert_allclose(output.levels[0].fused, resize(chosen, fine), atol=1e-4)
+
+
+def reach(apply, size=65):
+    """The offsets at which an output in the middle answers to an input, along one axis."""
+    middle = size // 2
+
+    def answer(x):
+        return apply(x)[0, apply(x).shape[1] // 2, apply(x).shape[2] // 2].sum()
+
+    gradient = np.asarray(jax.grad(answer)(jnp.ones((1, size, size, 4))))
+    return sorted(set((np.nonzero(np.abs(gradient).sum((0, 2, 3)))[0] - middle).tolist()))
+
+
+@pytest.mark.parametrize("rate", [6, 12, 18, 24])
+def test_classifiers_look_at_their_dilation(rate):
+    module = Classifier(3, rate, 0.01, jnp.dtype("float32"))
+    variables = module.init(jax.random.key(0), jnp.ones((1, 65, 65, 4)), False)
+    ones = jax.tree.map(jnp.ones_like, variables)
+    assert reach(lambda x: module.apply(ones, x, False)[0]) == [-rate, 0, rate]
+    assert _RATES == (6, 12, 18, 24)
+    assert _LARGE_FOV == 12
+
+
+@pytest.mark.parametrize("atrous", [False, True])
+def test_vggs_blocks_have_their_strides_and_dilation(atrous):
+    vgg = VGG(atrous, 0.1, jnp.dtype("float32"))
+    images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
+    blocks, variables = jax.eval_shape(lambda x: vgg.init_with_output(jax.random.key(0), x), images)
+    sides = [x.shape[1] for x in blocks]
+    assert sides == ([65, 33, 17, 9, 9] if atrous else [65, 33, 17, 9, 5])
+    # block 5 alone: three 3x3 convolutions
+    ones = jax.tree.map(lambda x: jnp.ones(x.shape), variables)
+    jaxpr = str(jax.make_jaxpr(vgg.apply)(ones, jnp.ones((1, 65, 65, 3))))
+    assert jaxpr.count("rhs_dilation=(2, 2)") == (3 if atrous else 0)

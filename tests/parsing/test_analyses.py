@@ -171,6 +171,7 @@ def test_common_classes_are_scored_alone(tmp_path, score, photos, parser, hierar
         (lambda t: t["other"].pop("bag"), "does not cover other: missing are bag"),
         (lambda t: t["three"].update(tail="L"), "classes that three does not have: tail"),
         (lambda t: t["three"].update(left="M"), "common classes that are not listed: M"),
+        (lambda t: t["three"].update(left=None), "gives three no class for L"),
         (lambda t: t.pop("three"), "no correspondence of three and other"),
         (lambda t: t.update(classes=["L", "background"]), "must be background"),
     ],

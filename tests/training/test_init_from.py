@@ -39,7 +39,7 @@ def deeplab(tmp_path_factory):
 
 def test_the_same_network_takes_every_weight(deeplab):
     workdir, variables = deeplab
-    state, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(workdir)))
+    state, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(workdir)), PARTS)
     assert anew == []
     jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
     assert int(state.step) == 0
@@ -49,17 +49,19 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
     workdir, variables = deeplab
     fresh = state_of("attention", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables["params"])
-    state, anew = start_from(fresh, Config(init_from=str(workdir)))
+    state, anew = start_from(fresh, Config(init_from=str(workdir)), PARTS)
     taken, old = state.variables["params"], variables["params"]
     jax.tree.map(np.testing.assert_array_equal, taken["vgg"], old["vgg"])
     assert {name.split("/")[1] for name in anew} == {"classifier", "attention1", "attention2"}
-    for name in ("classifier", "attention1"):
+    for name in ("classifier", "attention1", "attention2"):
         jax.tree.map(np.testing.assert_array_equal, taken[name], before[name])
 
 
 def test_another_backbone_is_refused(deeplab):
     with pytest.raises(InputError, match=r"init_from=.*params/vgg/conv1_1/\w+ is \[.*is wanted"):
-        start_from(state_of("deeplab_v2", 2, width=0.25)[1], Config(init_from=str(deeplab[0])))
+        start_from(
+            state_of("deeplab_v2", 2, width=0.25)[1], Config(init_from=str(deeplab[0])), PARTS
+        )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,20 @@ def test_another_backbone_is_refused(deeplab):
 def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag):
     config = dataclasses.replace(Config(init_from=str(deeplab[0])), **{field: value})
     with pytest.raises(InputError, match=flag):
-        start_from(state_of("deeplab_v2", 2)[1], config)
+        start_from(state_of("deeplab_v2", 2)[1], config, PARTS)
+
+
+def test_a_network_that_shares_nothing_is_refused(deeplab):
+    with pytest.raises(InputError, match="a deeplab_v2, none of whose weights fit"):
+        start_from(state_of("segnet", 2)[1], Config(init_from=str(deeplab[0])), PARTS)
+
+
+def test_classifiers_of_other_classes_are_not_taken(deeplab):
+    """The same number of classes with other names."""
+    nodes = ("background", *(f"class{i}" for i in range(1, 7)))
+    other = dataclasses.replace(PARTS, levels=(dataclasses.replace(PARTS.levels[0], nodes=nodes),))
+    _, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(deeplab[0])), other)
+    assert {name.split("/")[1] for name in anew} == {"rate6", "rate12", "rate18", "rate24"}
 
 
 def test_the_start_is_a_setting_of_the_run(tmp_path):
