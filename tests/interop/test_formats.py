@@ -374,7 +374,7 @@ def test_training_starts_from_an_imported_backbone(imported):
     model = ModelConfig(depth=18, stem="conv7", dtype="float32", hierarchy=False)
     config = Config(dataset="pascal_person_part", model=model, init_from=str(workdir))
     state = create_state(build_model(model, parts), config, data_mesh(jax.devices()[:1]), 10)
-    state, anew = start_from(state, config)
+    state, anew = start_from(state, config, parts)
     old = load_run(workdir).variables
     for kind in ("params", "batch_stats"):
         taken = state.variables[kind]["resnet"]
