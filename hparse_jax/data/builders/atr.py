@@ -6,18 +6,15 @@ fash, Multi, 997, 2500, 4565: the part of the id before "_") gives its share to 
 lists are not public, so scores on drawn splits stand beside nobody's.
 """
 
-import functools
 import pathlib
 
 from hparse_jax.data.builders.files import Files
-from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.labels import png_source
 from hparse_jax.data.builders.source import (
     Source,
-    file_place,
     find_list,
     find_root,
     pair,
-    read_photo,
 )
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -44,14 +41,10 @@ def find(manual_dir: pathlib.Path) -> Source:
             files, files.problems, _IMAGES, _LABELS, family=lambda i: i.rpartition("_")[0]
         )
         notes = {"splits": "drawn with seed 0, 6000 : 700 : 1000 in every family of ids"}
-    hierarchy = get_hierarchy("atr")
-    return Source(
-        hierarchy=hierarchy,
-        samples=samples,
-        read_image=functools.partial(read_photo, files),
-        read_labels=functools.partial(read_png, files, hierarchy),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
+    return png_source(
+        files,
+        get_hierarchy("atr"),
+        samples,
         shares=SHARES,
         notes=notes,
         splits=tuple(split for split, listed in lists.items() if listed),

@@ -7,19 +7,16 @@ RAW/images/ID.jpg, RAW/labels/ID.png, RAW/{train,val}_id.txt (optional: else a t
 ```
 """
 
-import functools
 import pathlib
 
 from hparse_jax.data.builders.files import Files
 from hparse_jax.data.builders.folder import listed_or_drawn, lists_of
-from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.labels import png_source
 from hparse_jax.data.builders.source import (
     Source,
-    file_place,
     find_list,
     find_root,
     pair,
-    read_photo,
 )
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -42,14 +39,10 @@ def find(manual_dir: pathlib.Path) -> Source:
                 samples += pair(files, files.problems, images, labels, split, listed)
     else:
         samples, shares, notes = listed_or_drawn(files)
-    hierarchy = get_hierarchy("cihp")
-    return Source(
-        hierarchy=hierarchy,
-        samples=samples,
-        read_image=functools.partial(read_photo, files),
-        read_labels=functools.partial(read_png, files, hierarchy),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
+    return png_source(
+        files,
+        get_hierarchy("cihp"),
+        samples,
         shares=shares,
         notes=notes,
         splits=() if shares or files.has_folder("Training") else lists_of(files),

@@ -10,21 +10,18 @@ A photo below a subfolder has the subfolder in its ID. Photos listed in test.txt
 labels, all of them or none.
 """
 
-import functools
 import pathlib
 import re
 
 from hparse_jax.data.builders.files import Files
-from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.labels import png_source
 from hparse_jax.data.builders.source import (
     Sample,
     Source,
-    file_place,
     find_list,
     find_root,
     pair,
     read_ids,
-    read_photo,
 )
 from hparse_jax.hierarchy import Hierarchy
 
@@ -37,13 +34,10 @@ def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
     """The folder's samples. Raises InputError when images/ is not there."""
     files = Files(find_root(manual_dir, (), ("images",)))
     samples, shares, notes = listed_or_drawn(files)
-    return Source(
-        hierarchy=hierarchy,
-        samples=samples,
-        read_image=functools.partial(read_photo, files),
-        read_labels=functools.partial(read_png, files, hierarchy),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
+    return png_source(
+        files,
+        hierarchy,
+        samples,
         shares=shares,
         notes=notes,
         splits=() if shares else lists_of(files),

@@ -1,12 +1,13 @@
 """Label files -> leaf ids. A PNG is read by its stored values, never by the colours they show."""
 
+import functools
 import io
 
 import numpy as np
 import PIL.Image
 
 from hparse_jax.data.builders.files import Files
-from hparse_jax.data.builders.source import Labels, Sample
+from hparse_jax.data.builders.source import Labels, Sample, Source, file_place, read_photo
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
@@ -17,6 +18,19 @@ def read_png(files: Files, hierarchy: Hierarchy, sample: Sample) -> Labels:
     """The ids of a label PNG; an 8-bit grey one is kept as it is. Raises InputError."""
     data = files.read(sample.label)
     return png_labels(data, files.where(sample.label), hierarchy)
+
+
+def png_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more) -> Source:
+    """The source of photos and label PNGs that are files; more: further fields of `Source`."""
+    return Source(
+        hierarchy=hierarchy,
+        samples=samples,
+        read_image=functools.partial(read_photo, files),
+        read_labels=functools.partial(read_png, files, hierarchy),
+        place=functools.partial(file_place, files),
+        problems=files.problems,
+        **more,
+    )
 
 
 def png_labels(data: bytes, where: str, hierarchy: Hierarchy) -> Labels:

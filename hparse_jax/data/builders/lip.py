@@ -11,18 +11,15 @@ RAW/{train,val,test}_id.txt
 ```
 """
 
-import functools
 import pathlib
 
 from hparse_jax.data.builders.files import Files
-from hparse_jax.data.builders.labels import read_png
+from hparse_jax.data.builders.labels import png_source
 from hparse_jax.data.builders.source import (
     Source,
-    file_place,
     find_list,
     find_root,
     pair,
-    read_photo,
 )
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -52,14 +49,10 @@ def find(manual_dir: pathlib.Path) -> Source:
         listed = find_list(files, split, (lists,))
         splits.append(split)
         samples += pair(files, files.problems, images, given, split, listed)
-    hierarchy = get_hierarchy("lip")
-    return Source(
-        hierarchy=hierarchy,
-        samples=samples,
-        read_image=functools.partial(read_photo, files),
-        read_labels=functools.partial(read_png, files, hierarchy),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
+    return png_source(
+        files,
+        get_hierarchy("lip"),
+        samples,
         splits=tuple(splits),
         notes={"splits": "lists of the raw folder, or all photos of a split's folder"},
     )
