@@ -174,3 +174,20 @@ def test_vggs_blocks_have_their_strides_and_dilation(atrous):
     ones = jax.tree.map(lambda x: jnp.ones(x.shape), variables)
     jaxpr = str(jax.make_jaxpr(vgg.apply)(ones, jnp.ones((1, 65, 65, 3))))
     assert jaxpr.count("rhs_dilation=(2, 2)") == (3 if atrous else 0)
+
+
+def test_fcns_scores_add_up_from_three_strides():
+    """Without biases the logits are the sum of what each score gives by itself, none being zero."""
+    model = build_model(ModelConfig(name="fcn8s", width=0.02, dtype="float32"), LIP)
+    images = jax.random.normal(jax.random.key(0), (1, 65, 97, 3))
+    params = jax.jit(model.init)(jax.random.key(1), images)["params"]
+    scores = ("score_fc7", "score_pool4", "score_pool3")
+    logits = jax.jit(lambda p: model.apply({"params": p}, images).levels[0].fused)
+
+    def alone(kept):
+        silent = {name: jax.tree.map(jnp.zeros_like, params[name]) for name in scores}
+        return np.asarray(logits({**params, **silent, kept: params[kept]}))
+
+    parts = [alone(name) for name in scores]
+    assert all(np.abs(part).max() > 1e-3 for part in parts)
+    np.testing.assert_allclose(logits(params), sum(parts), atol=1e-4)
