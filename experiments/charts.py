@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-_LEFT, _BAR, _LINE = 220, 560, 22
+_LEFT, _BAR, _LINE = 330, 560, 22
 
 
 def bar_chart(title: str, rows: Mapping[str, Sequence[float | None]], path: pathlib.Path) -> None:

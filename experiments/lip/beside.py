@@ -2,7 +2,7 @@
 
 Each script takes evaluations as NAME=FILE.json, files that `hparse evaluate` wrote, prints a table
 in percent with the paper's rows (paper.json, copied from the paper's text) above them, and draws a
-chart of the last column with --chart=FILE.jpg. "-": not reported.
+chart of all columns with --chart=FILE.jpg. "-": not reported.
 """
 
 import argparse
@@ -24,18 +24,24 @@ def paper(table: str) -> tuple[list[str], dict[str, list[float | None]]]:
 
 
 def ours(
-    description: str, read: Callable[[dict, list[str]], list[float | None]], table: str, title: str
+    description: str,
+    read: Callable[[dict, list[str]], list[float | None]],
+    table: str,
+    title: str,
+    chart_paper: bool = True,
 ) -> None:
     """The whole script: reads the command line, prints and draws.
 
-    read: (an evaluation, the table's columns) -> its values as fractions.
+    read: (an evaluation, the table's columns) -> its values as fractions. chart_paper: whether the
+    paper's rows are of the same kind, so that the chart shows them, too.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("evaluations", nargs="*", metavar="NAME=FILE.json")
-    parser.add_argument("--chart", help="picture of the last column")
+    parser.add_argument("--chart", help="a picture of all columns")
     arguments = parser.parse_args()
     columns, rows = paper(table)
-    printed = {f"{name} (paper)": values for name, values in rows.items()}
+    from_paper = {f"{name} (paper)": values for name, values in rows.items()}
+    printed = dict(from_paper)
     for item in arguments.evaluations:
         name, _, file = item.partition("=")
         try:
@@ -45,7 +51,12 @@ def ours(
         printed[f"{name} (ours)"] = [None if v is None else 100 * v for v in values]
     show(columns, printed)
     if arguments.chart:
-        bars = {n: [None if v[-1] is None else v[-1] / 100] for n, v in printed.items()}
+        drawn = {n: v for n, v in printed.items() if chart_paper or n not in from_paper}
+        bars = {
+            f"{column}, {name}": [None if values[i] is None else values[i] / 100]
+            for i, column in enumerate(columns)
+            for name, values in drawn.items()
+        }
         bar_chart(title, bars, pathlib.Path(arguments.chart))
 
 

@@ -13,4 +13,4 @@ def read(report: dict, columns: list[str]) -> list[float | None]:
 
 
 if __name__ == "__main__":
-    ours(__doc__, read, "figure4", "photos with the last factor")
+    ours(__doc__, read, "figure4", "photos by factor, in hundreds")

@@ -7,4 +7,4 @@ python experiments/lip/table2.py DeepLabV2=deeplab_v2.json --chart=table2.jpg
 from beside import ours, overall
 
 if __name__ == "__main__":
-    ours(__doc__, overall, "table2", "LIP val: mean IoU")
+    ours(__doc__, overall, "table2", "LIP val")

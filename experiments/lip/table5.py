@@ -20,4 +20,4 @@ def read(report: dict, columns: list[str]) -> list[float | None]:
 
 
 if __name__ == "__main__":
-    ours(__doc__, read, "table5", "PASCAL-Person-Part: mean IoU")
+    ours(__doc__, read, "table5", "PASCAL-Person-Part: IoU")

@@ -9,4 +9,4 @@ The paper's copy names the first and the last size only; 321 is the size of its 
 from beside import ours, part
 
 if __name__ == "__main__":
-    ours(__doc__, part("input_sizes"), "table6_input_sizes", "Longer side 513: mean IoU")
+    ours(__doc__, part("input_sizes"), "table6_input_sizes", "mean IoU by longer side in pixels")

@@ -7,4 +7,4 @@ python experiments/lip/table6_sizes.py DeepLabV2=deeplab_v2.json --chart=table6_
 from beside import ours, part
 
 if __name__ == "__main__":
-    ours(__doc__, part("object_sizes"), "table6_object_sizes", "Large objects: mean IoU")
+    ours(__doc__, part("object_sizes"), "table6_object_sizes", "mean IoU by object size")
