@@ -21,7 +21,7 @@ import dataclasses
 from hparse_jax.config import Config, LossConfig, ModelConfig, OptimizerConfig
 from hparse_jax.errors import InputError
 
-RATES = {"segnet": 0.01, "fcn8s": 1e-4, "deeplab_v2": 1e-3, "attention": 1e-4}
+RATES = {"segnet": 0.1, "fcn8s": 1e-4, "deeplab_v2": 1e-3, "attention": 1e-4}
 
 
 def get_config(variant: str = "attention") -> Config:
@@ -39,8 +39,11 @@ def get_config(variant: str = "attention") -> Config:
         eval_every=3000,
         model=ModelConfig(name=name),
         # for pre-trained VGG layers; the others, new or without pre-trained weights here, learn ten
-        # times as fast (in the released networks only the last layer does). SegNet has batch norm.
-        optimizer=OptimizerConfig(base_lr=RATES[name], new_layers_multiplier=10.0),
+        # times as fast (in the released networks only the last layer does). SegNet has batch norm
+        # and, as in its paper, one rate.
+        optimizer=OptimizerConfig(
+            base_lr=RATES[name], new_layers_multiplier=1.0 if name == "segnet" else 10.0
+        ),
         # the scales of Attention weigh as much as their fusion
         loss=LossConfig(auxiliary_weight=1.0),
     )

@@ -12,10 +12,16 @@ build      `hparse build` of config.dataset from a folder of --records photos, m
 joints     heat maps of the batch's labels at 1/8 of the crop (LIP section 4)
 inference  random images, from uint8 to the fused logits of every level
 training   random images and labels, one optimiser step
+structure  one optimiser step with the structure loss, in turn with one without it, and with what
+           it adds alone, from logits to the images' weights: ratios of seconds and of XLA's count
+           of operations
+attention  of Attention (configs/lip_baselines.py): its three scales and their fusion beside its
+           DeepLab-LargeFOV at one scale, in turn: the same ratios
 Seconds are the median over --repeats calls after one warm-up call; compiling is timed apart. Peak
 memory is the device's on accelerators and the process's on CPUs, so each case has its own process.
 """
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -29,6 +35,7 @@ import tempfile
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -37,7 +44,9 @@ from hparse_jax.config import Config, validate
 from hparse_jax.data.stream import dataset_hierarchy, num_photos, open_split, training_stream
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.joints import joint_heatmaps
+from hparse_jax.losses import structure_weights
 from hparse_jax.models import build_model
+from hparse_jax.models.deeplab import Attention
 from hparse_jax.models.layers import normalise
 from hparse_jax.training.distributed import batch_sharding, data_mesh
 from hparse_jax.training.state import create_state, initial_variables, make_train_step
@@ -172,6 +181,83 @@ def training(config: Config, hierarchy: Hierarchy) -> dict:
     return _timed(config, compile_seconds, call)
 
 
+def structure(config: Config, hierarchy: Hierarchy) -> dict:
+    """Seconds of a step with the structure loss (LIP section 4) and without."""
+    mesh = data_mesh(jax.local_devices())
+    model = build_model(config.model, hierarchy)
+    images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
+
+    def step_with(structure):
+        loss = dataclasses.replace(config.loss, structure=structure)
+        changed = dataclasses.replace(config, loss=loss)
+        state = create_state(model, changed, mesh, total_steps=1000)
+        step = make_train_step(model, changed, mesh, total_steps=1000)
+        compiled = step.lower(state, images, labels).compile()
+
+        def call():
+            nonlocal state
+            state, metrics = compiled(state, images, labels)
+            return metrics
+
+        return compiled, call
+
+    chosen = "product" if config.loss.structure == "none" else config.loss.structure
+    programs = {name: step_with(name) for name in ("none", chosen)}
+    grid = [-(-side // 8) for side in config.crop]
+    logits = jnp.zeros((config.batch_size, *grid, len(hierarchy.levels[0].nodes)))
+    alone = jax.jit(lambda x, y: structure_weights(x, y, hierarchy, config.loss))
+    alone = alone.lower(logits, labels).compile()
+    programs["weights_alone"] = alone, lambda: alone(logits, labels)
+    return _beside(programs)
+
+
+def attention(config: Config, hierarchy: Hierarchy) -> dict:
+    """Seconds of DeepLab-LargeFOV at one scale and of Attention, which applies it at three."""
+    model = build_model(config.model, hierarchy)
+    if not isinstance(model, Attention):
+        sys.exit("the case attention needs --config=configs/lip_baselines.py:attention")
+    images, _ = _random_batch(config, hierarchy)
+    images = jax.device_put(normalise(images, config.mean, config.std, config.channels))
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)
+
+    def one_scale(variables, images):
+        return model.apply(variables, images, method=lambda m, x: m.large_fov(x, False)[0])
+
+    def three_scales(variables, images):
+        return model.apply(variables, images).levels[0].fused
+
+    def compiled(function):
+        program = jax.jit(function).lower(variables, images).compile()
+        return program, lambda: program(variables, images)
+
+    return _beside({f.__name__: compiled(f) for f in (one_scale, three_scales)})
+
+
+def _beside(programs: dict) -> dict:
+    """Compiled programs in turn; name -> (program, a call of it). Ratios: each to the first."""
+    seconds = {name: [] for name in programs}
+    for repeat in range(1 + _REPEATS.value):
+        for name, (_, call) in programs.items():
+            begin = time.perf_counter()
+            jax.block_until_ready(call())
+            if repeat:  # the first one warms up
+                seconds[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    operations = {name: program.cost_analysis()["flops"] for name, (program, _) in programs.items()}
+    (_, *others) = programs
+
+    def ratios(values):
+        first, *rest = values.values()
+        return {name: value / first for name, value in zip(others, rest, strict=True)}
+
+    return {
+        "seconds": medians,
+        "seconds_smallest": {name: min(values) for name, values in seconds.items()},
+        "ratio_of_seconds": ratios(medians),
+        "ratio_of_operations": ratios(operations),
+    }
+
+
 def _timed(config: Config, compile_seconds: float, call) -> dict:
     jax.block_until_ready(call())
     seconds = []
@@ -232,6 +318,8 @@ def _measure(case: str) -> None:
         "joints": joints,
         "inference": inference,
         "training": training,
+        "structure": structure,
+        "attention": attention,
     }[case]
     line = {
         "case": case,
@@ -239,6 +327,7 @@ def _measure(case: str) -> None:
         "jax": jax.__version__,
         "config": config_flags.get_config_filename(flags.FLAGS["config"]),
         "overrides": config_flags.get_override_values(flags.FLAGS["config"]),
+        "model": config.model.name,
         "depth": config.model.depth,
         "crop": config.crop,
         "batch": config.batch_size,

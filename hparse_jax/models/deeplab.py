@@ -13,6 +13,7 @@ from hparse_jax.models.vgg import VGG, Conv, scaled
 _RATES = (6, 12, 18, 24)  # dilations of DeepLabV2's ASPP-L, in pixels at stride 8
 _LARGE_FOV = 12  # dilation of DeepLab-LargeFOV's fc6
 SCALES = (1.0, 0.75, 0.5)  # of Attention
+_EVERY = 4  # points of x1's grid from one of Attention's weights to the next
 
 
 class Classifier(nn.Module):
@@ -63,38 +64,46 @@ class Attention(nn.Module):
 
     One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, read from
     their fc7 features, weighs their logits pixel by pixel. The logits of each scale are auxiliary
-    maps: extra supervision. Unlike the paper, which reads the weights on the grid of x1, they are
-    read on the grid of x0.5 and then brought to that of x1: at x1 these two layers alone would
-    cost half as much as a whole scale.
+    maps: extra supervision. The two layers that read the weights look at a grid of every fourth
+    point of x1's, and the weights are brought to x1 from there: they vary slowly, and on the grid
+    of x1, as in the paper, these two layers alone would cost half as much as a whole scale.
     """
 
     hierarchy: Hierarchy
     width: float
     dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-        vgg = VGG(True, self.width, self.dtype, name="vgg")
-        classifier = Classifier(leaves, _LARGE_FOV, self.width, self.dtype, name="classifier")
-        logits, features = [], []
-        for scale in SCALES:
-            size = tuple(scaled_side(side, scale) for side in images.shape[1:3])
-            seen = resize(images, size).astype(self.dtype)
-            scores, fc7 = classifier(max_pool(vgg(seen)[4], stride=1), train)
-            logits.append(scores)
-            features.append(fc7)
-        coarse, fine = logits[-1].shape[1:3], logits[0].shape[1:3]
-        x = jnp.concatenate([resize(f, coarse) for f in features], -1)
-        x = Conv(scaled(512, self.width), 3, dtype=self.dtype, name="attention1")(x)
-        x = nn.Dropout(0.5, deterministic=not train)(x)
-        x = Conv(len(SCALES), 1, relu=False, dtype=self.dtype, name="attention2")(x)
+        self.vgg = VGG(True, self.width, self.dtype)
+        self.classifier = Classifier(leaves, _LARGE_FOV, self.width, self.dtype)
+        self.attention1 = Conv(scaled(512, self.width), 3, dtype=self.dtype)
+        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=self.dtype)
+        self.dropout = nn.Dropout(0.5)
+
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        seen = [
+            resize(images, tuple(scaled_side(side, scale) for side in images.shape[1:3]))
+            for scale in SCALES
+        ]
+        logits, features = zip(*(self.large_fov(x, train) for x in seen), strict=True)
+        fine = logits[0].shape[1:3]
+        coarse = tuple((side - 1) // _EVERY + 1 for side in fine)
+        x = self.attention1(jnp.concatenate([resize(f, coarse) for f in features], -1))
+        x = self.attention2(self.dropout(x, deterministic=not train))
         weights = jax.nn.softmax(resize(x.astype(jnp.float32), fine))
         fused = sum(
             weights[..., i : i + 1] * resize(scores, fine) for i, scores in enumerate(logits)
         )
         names = (f"scale{scale:g}" for scale in SCALES)
         return parts_alone(fused, dict(zip(names, logits, strict=True)))
+
+    def large_fov(
+        self, images: Float[Array, "b h w 3"], train: bool
+    ) -> tuple[Float[Array, "b h2 w2 leaves"], Float[Array, "b h2 w2 f"]]:
+        """DeepLab-LargeFOV at one scale: (leaf logits, fc7's features), at stride 8."""
+        blocks = self.vgg(images.astype(self.dtype))
+        return self.classifier(max_pool(blocks[4], stride=1), train)
 
 
 def scaled_side(side: int, scale: float) -> int:

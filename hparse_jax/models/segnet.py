@@ -15,6 +15,7 @@ class SegNet(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at the images' size.
 
     Every convolution but the last is followed by batch norm and ReLU, and has no bias of its own.
+    The encoder's kernels have VGG's names and shapes, so that a trained VGG-16 can start it.
     """
 
     hierarchy: Hierarchy
@@ -23,17 +24,9 @@ class SegNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        def conv(x, channels, name):
-            return ConvNorm(scaled(channels, self.width), dtype=self.dtype, name=name)(x, train)
-
-        x = images.astype(self.dtype)
-        places, sizes = [], []
-        for block, (channels, layers) in enumerate(LAYERS, 1):
-            for layer in range(1, layers + 1):
-                x = conv(x, channels, f"vgg_conv{block}_{layer}")
-            sizes.append(x.shape[1:3])
-            x, place = pool_with_places(x)
-            places.append(place)
+        x, places, sizes = Encoder(self.width, self.dtype, name="vgg")(
+            images.astype(self.dtype), train
+        )
         for block in range(5, 0, -1):
             channels, layers = LAYERS[block - 1]
             below = LAYERS[max(0, block - 2)][0]
@@ -42,10 +35,37 @@ class SegNet(nn.Module):
                 if (block, layer) == (1, 1):
                     break
                 # the last convolution of a block already has the channels of the next one
-                x = conv(x, channels if layer > 1 else below, f"decoder_conv{block}_{layer}")
+                features = scaled(channels if layer > 1 else below, self.width)
+                name = f"decoder_conv{block}_{layer}"
+                x = ConvNorm(features, dtype=self.dtype, name=name)(x, train)
         leaves = len(self.hierarchy.levels[0].nodes)
         logits = Conv(leaves, relu=False, dtype=self.dtype, name="decoder_conv1_1")(x)
         return parts_alone(logits)
+
+
+class Encoder(nn.Module):
+    """VGG-16's convolutions with batch norm: images -> (x, places, sizes).
+
+    x is block 5's output, pooled; places and sizes: of each block's pooling, what `unpool` takes.
+    """
+
+    width: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool
+    ) -> tuple[Float[Array, "b h2 w2 c"], list[Int[Array, "b _ _ _"]], list[tuple[int, int]]]:
+        places, sizes = [], []
+        for block, (channels, layers) in enumerate(LAYERS, 1):
+            features = scaled(channels, self.width)
+            for layer in range(1, layers + 1):
+                name = f"conv{block}_{layer}"
+                x = ConvNorm(features, dtype=self.dtype, name=name)(x, train)
+            sizes.append(x.shape[1:3])
+            x, place = pool_with_places(x)
+            places.append(place)
+        return x, places, sizes
 
 
 def pool_with_places(

@@ -161,8 +161,9 @@ def start_from(
     """The state with the weights of `config.init_from`, and the names of those it does not have.
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
-    classes are the same. Raises InputError when the backbone or nothing fits, and when the photos
-    would be shown to it in other colours than it knows.
+    classes are the same. Of a backbone only batch norm that the old one lacks starts anew (SegNet
+    from a VGG-16, whose biases it does not need). Raises InputError when the backbone or nothing
+    fits, and when the photos would be shown to it in other colours than it knows.
     """
     workdir = config.init_from
     run = load_run(workdir)
@@ -183,7 +184,7 @@ def start_from(
         fits = name in old and old[name].shape == new.shape
         if fits and (same_classes or path[1].key in BACKBONES):
             return jax.device_put(jax.device_get(old[name]), new.sharding)
-        if path[1].key in BACKBONES:
+        if path[1].key in BACKBONES and (name in old or "norm" not in name.split("/")):
             there = list(old[name].shape) if name in old else "not there"
             raise InputError(
                 f"config.init_from={workdir}: {name} is {there}, {list(new.shape)} is wanted; "
