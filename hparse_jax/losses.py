@@ -45,8 +45,9 @@ def parsing_loss(
     weights_of_images = None
     if config.structure != "none":
         weights_of_images = structure_weights(levels[0].fused, labels, hierarchy, config)
-        share = count_valid(labels) / jnp.maximum(valid_pixels, 1.0)
-        terms["structure"] = weights_of_images.mean() * share
+        # of the mean pixel, not the mean image: pieces of a batch add up to it
+        pixels = jnp.sum(labels != IGNORE, (1, 2), dtype=jnp.float32)
+        terms["structure"] = (weights_of_images * pixels).sum() / jnp.maximum(valid_pixels, 1.0)
 
     def mean_cross_entropy(logits, targets):
         sums = cross_entropy(resize(logits, size), targets)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.render import contact_sheet, label_png, overlay, with_legend
+from hparse_jax.render import contact_sheet, draw_joints, label_png, overlay, with_legend
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -66,3 +66,19 @@ def test_a_contact_sheet_holds_every_cell_in_its_place():
         assert np.ptp(rows) == 39
         assert (rows.min() > 48) == (i >= 2)
         assert (columns.min() > 40) == (i % 2 == 1)
+
+
+def test_joints_are_dots_of_their_own_colour_at_their_places():
+    photo = np.full((120, 90, 3), 60, np.uint8)
+    centres = np.array([[10, 20], [0, 0], [50, 90]])
+    present = np.array([True, False, True])
+    joints = (("head", (1,)), ("left_arm", (2,)), ("right_arm", (3,)))
+    shown = draw_joints(photo, centres, present, joints)
+    assert shown.shape == photo.shape
+    head, arm = shown[20, 10].tolist(), shown[90, 50].tolist()
+    assert head != arm
+    for colour in (head, arm):
+        assert max(colour) > 200 > min(colour) + 100  # a full colour, not a grey
+    grey = (shown == shown[119, 89]).all(-1)
+    assert grey[:5, :5].all()  # nothing where the missing joint would be
+    assert np.ptp(shown[119, 89]) == 0

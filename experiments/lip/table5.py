@@ -3,9 +3,9 @@
 python experiments/lip/table5.py Attention=attention_pascal.json --chart=table5.jpg
 """
 
-from beside import ours
+from beside import ours, per_class
 
-NAMES = {
+SHORT = {
     "upper-arms": "upper-arm",
     "lower-arms": "lower-arm",
     "upper-legs": "upper-leg",
@@ -14,9 +14,7 @@ NAMES = {
 
 
 def read(report: dict, columns: list[str]) -> list[float | None]:
-    scores = report["levels"][0]
-    iou = {**scores["iou"], "mean": scores["mean_iou"]}
-    return [iou[NAMES.get(column, column)] for column in columns]
+    return per_class(report, [SHORT.get(column, column) for column in columns])
 
 
 if __name__ == "__main__":

@@ -71,8 +71,24 @@ def test_photos_are_shown_at_the_input_size(score, photos, parser):
     same, own = score(side=side)["levels"], score()["levels"]
     for a, b in zip(same, own, strict=True):
         assert a["pixel_accuracy"] == pytest.approx(b["pixel_accuracy"], abs=0.01)
-    small = score(side=33)["levels"][0]
-    assert sum(c["pixels"] for c in small["per_class"].values()) == (photo[2] != 255).sum()
+
+
+def test_small_input_sizes_show_small_photos(score, photos):
+    """Every 8th column, all that the network would see of the photo, has the other side's colour;
+    at a third of the size each pixel is a mean of three columns, two of them right."""
+    columns = np.arange(72)
+    labels = np.tile(np.where(columns < 36, 1, 2).astype(np.uint8), (96, 1))
+    seen = np.where(columns % 8 == 0, 3 - labels, labels)
+    image = np.array([[0, 0, 0], [250, 40, 40], [40, 40, 250]], np.uint8)[seen]
+    photos[:] = [("stripes", image, labels)]
+    assert score()["levels"][0]["pixel_accuracy"] < 0.1
+    (small, _) = score(side=32)["levels"]
+    assert small["pixel_accuracy"] > 0.95
+    assert {n: c["pixels"] for n, c in small["per_class"].items()} == {
+        "background": 0,
+        "left": 96 * 36,
+        "right": 96 * 36,
+    }
 
 
 def test_object_sizes_are_foreground_pixels():

@@ -14,13 +14,15 @@ from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_fro
 from hparse_jax.training.distributed import data_mesh
 from hparse_jax.training.state import create_state
 
-PARTS = get_hierarchy("pascal_person_part").parts_only()
+PASCAL = get_hierarchy("pascal_person_part")
+PARTS = PASCAL.parts_only()
 
 
 def state_of(name, seed, width=0.05):
-    model = ModelConfig(name=name, width=width, dtype="float32")
+    model = ModelConfig(name=name, depth=18, width=width, dtype="float32")
     config = Config(seed=seed, dataset="pascal_person_part", model=model)
-    state = create_state(build_model(model, PARTS), config, data_mesh(jax.devices()[:1]), 10)
+    hierarchy = model.hierarchy_of(PASCAL)
+    state = create_state(build_model(model, hierarchy), config, data_mesh(jax.devices()[:1]), 10)
     return config, state
 
 
@@ -77,9 +79,30 @@ def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag
         start_from(state_of("deeplab_v2", 2)[1], config, PARTS)
 
 
-def test_a_network_that_shares_nothing_is_refused(deeplab):
-    with pytest.raises(InputError, match="a deeplab_v2, none of whose weights fit"):
-        start_from(state_of("segnet", 2)[1], Config(init_from=str(deeplab[0])), PARTS)
+def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
+    workdir, variables = deeplab
+    fresh = state_of("segnet", 2)[1]
+    before = jax.tree.map(np.asarray, fresh.variables)
+    state, anew = start_from(fresh, Config(init_from=str(workdir)), PARTS)
+    taken = jax.tree.map(np.asarray, state.variables)
+    for layer, weights in taken["params"]["vgg"].items():
+        np.testing.assert_array_equal(
+            weights["kernel"], variables["params"]["vgg"][layer]["kernel"]
+        )
+        assert f"params/vgg/{layer}/norm/scale" in anew
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            weights["norm"],
+            before["params"]["vgg"][layer]["norm"],
+        )
+    assert len(taken["params"]["vgg"]) == 13
+    jax.tree.map(np.testing.assert_array_equal, taken["batch_stats"], before["batch_stats"])
+
+
+def test_a_network_without_the_backbone_is_refused(deeplab):
+    fresh = state_of("cnif", 2)[1]
+    with pytest.raises(InputError, match=r"params/resnet/\S+/kernel is not there"):
+        start_from(fresh, Config(init_from=str(deeplab[0])), PARTS)
 
 
 def test_classifiers_of_other_classes_are_not_taken(deeplab):

@@ -94,3 +94,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert "Traceback" not in output
     latest = max(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
     assert f"step {latest} is kept" in message
+
+
+def test_a_structure_loss_without_joints_is_refused_before_anything_is_written(
+    tmp_path, start, finish
+):
+    output = finish(start(tmp_path / "run", loss__structure="product"), code=1)
+    assert "hierarchy fashion_clothing defines no joints" in output.splitlines()[-1]
+    assert "config.loss.structure=none" in output
+    assert not (tmp_path / "run").exists()

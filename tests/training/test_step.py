@@ -2,9 +2,10 @@
 
 import jax
 import numpy as np
+import pytest
 
 import hparse_jax
-from hparse_jax.config import Config, ModelConfig
+from hparse_jax.config import Config, LossConfig, ModelConfig
 from hparse_jax.models import build_model
 from hparse_jax.training.distributed import data_mesh
 from hparse_jax.training.state import create_state, make_train_step
@@ -12,7 +13,8 @@ from hparse_jax.training.state import create_state, make_train_step
 HIERARCHY = hparse_jax.get_hierarchy("pascal_person_part")
 
 
-def test_accumulated_pieces_give_the_step_of_the_whole_batch():
+@pytest.mark.parametrize("structure", ["none", "product"])
+def test_accumulated_pieces_give_the_step_of_the_whole_batch(structure):
     """With the same photos in every piece, batch norm sees the same statistics in each of them.
 
     The labels differ, and with them the number of valid pixels: a mean of means would fail.
@@ -25,7 +27,11 @@ def test_accumulated_pieces_give_the_step_of_the_whole_batch():
     model = build_model(ModelConfig(depth=18, width=0.125, dtype="float32"), HIERARCHY)
     results = []
     for accumulate in (1, 2):
-        config = Config(dataset="pascal_person_part", accumulate=accumulate)
+        config = Config(
+            dataset="pascal_person_part",
+            accumulate=accumulate,
+            loss=LossConfig(structure=structure),
+        )
         state = create_state(model, config, data_mesh(jax.devices()[:1]), 10)
         step = make_train_step(model, config, data_mesh(jax.devices()[:1]), 10)
         before = jax.tree.map(np.asarray, state.variables["params"])
