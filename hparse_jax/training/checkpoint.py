@@ -162,8 +162,8 @@ def start_from(
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
     classes are the same. Of a backbone only batch norm that the old one lacks starts anew (SegNet
-    from a VGG-16, whose biases it does not need). Raises InputError when the backbone or nothing
-    fits, and when the photos would be shown to it in other colours than it knows.
+    from a VGG-16, whose biases it does not need). Raises InputError when the backbone does
+    not fit, and when the photos would be shown to it in other colours than it knows.
     """
     workdir = config.init_from
     run = load_run(workdir)
@@ -194,11 +194,6 @@ def start_from(
         return new
 
     variables = jax.tree_util.tree_map_with_path(take, state.variables)
-    if len(anew) == len(_leaves(variables)):
-        raise InputError(
-            f"config.init_from={workdir}: a {run.config.model.name}, none of whose weights fit; "
-            "give a run or an import of the same network or backbone"
-        )
     return dataclasses.replace(state, variables=variables), anew
 
 
