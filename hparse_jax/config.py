@@ -185,6 +185,8 @@ def validate(config: Config) -> None:
         _wrong("scale", config.scale, "(smallest, largest)")
     if config.steps == 0 and config.epochs == 0:
         _wrong("epochs", 0, "above 0 when config.steps is 0")
+    if config.loss.structure_stride >= min(config.crop):
+        _wrong("loss.structure_stride", config.loss.structure_stride, "less than config.crop")
     if config.batch_size % config.accumulate:
         _wrong("accumulate", config.accumulate, f"a divisor of batch_size {config.batch_size}")
     if config.model.bottom_up or config.model.top_down or not config.model.hierarchy:

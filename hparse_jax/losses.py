@@ -10,7 +10,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, Hierarchy
 from hparse_jax.joints import structure_error
 from hparse_jax.models import ParserOutput
-from hparse_jax.models.layers import resize
+from hparse_jax.models.layers import interpolate, resize
 
 
 def parsing_loss(
@@ -94,7 +94,12 @@ def structure_weights(
     """
     stride = config.structure_stride
     grid = labels[:, ::stride, ::stride]
-    predicted = jnp.argmax(resize(logits, grid.shape[1:3]), -1).astype(jnp.uint8)
+    # where these pixels lie between the logits, whose corners are the image's
+    rows, columns = (
+        np.linspace(0.0, points - 1.0, side)[::stride]
+        for points, side in zip(logits.shape[1:3], labels.shape[1:3], strict=True)
+    )
+    predicted = jnp.argmax(interpolate(logits, rows, columns), -1).astype(jnp.uint8)
     predicted = jnp.where(grid == IGNORE, jnp.uint8(IGNORE), predicted)
     error = structure_error(predicted, grid, hierarchy, config.structure_constants)
     return jax.lax.stop_gradient(error + (config.structure == "one_plus_error"))

@@ -75,6 +75,8 @@ def test_an_unknown_field_is_named(tree, field):
         ("mean", (1.0, 2.0)),
         ("std", (1.0, 2.0, 0.0)),
         ("eval_scales", ()),
+        ("loss.structure_stride", 0),
+        ("loss.structure_stride", 473),
         ("eval_scales", (1.0, 0.0)),
         ("eval_scales", (0.001,)),
         ("eval_batch_size", 0),

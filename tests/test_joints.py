@@ -195,6 +195,20 @@ def test_joints_can_be_taken_on_another_grid(pair):
     np.testing.assert_allclose(terms["structure"], mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(33, 17), (32, 40), (30, 21)])
+@pytest.mark.parametrize("stride", [4, 8])
+def test_a_perfect_prediction_has_no_error_on_any_crop(size, stride):
+    """Bands of labels, and logits whose best leaf changes where they do."""
+    rows, columns = np.meshgrid(*(np.linspace(0, 1, n) for n in size), indexing="ij")
+    labels = np.where(rows + 0.5 * columns < 0.52, 5, 9).astype(np.uint8)
+    rows, columns = np.meshgrid(*(np.linspace(0, 1, n) for n in (5, 6)), indexing="ij")
+    logits = np.full((1, 5, 6, 20), -100, np.float32)
+    logits[..., 5], logits[..., 9] = 0.52 - rows - 0.5 * columns, 0
+    config = LossConfig(structure="product", structure_stride=stride)
+    _, terms = parsing_loss(output_of(jnp.asarray(logits)), labels[None], LIP.parts_only(), config)
+    assert float(terms["structure"]) == 0.0
+
+
 def test_every_map_of_every_level_is_weighted(pair):
     """CNIF's three levels and an auxiliary map; the leaves' fused map alone gives the joints."""
     logits, labels = pair

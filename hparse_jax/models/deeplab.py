@@ -2,18 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import max_pool, resize
+from hparse_jax.models.layers import interpolate, max_pool, resize
 from hparse_jax.models.output import ParserOutput, parts_alone
 from hparse_jax.models.vgg import VGG, Conv, scaled
 
 _RATES = (6, 12, 18, 24)  # dilations of DeepLabV2's ASPP-L, in pixels at stride 8
 _LARGE_FOV = 12  # dilation of DeepLab-LargeFOV's fc6
 SCALES = (1.0, 0.75, 0.5)  # of Attention
-_EVERY = 4  # points of x1's grid from one of Attention's weights to the next
+_STRIDE = 4  # points of x1's grid from one of Attention's weights to the next
 
 
 class Classifier(nn.Module):
@@ -47,16 +48,21 @@ class DeepLabV2(nn.Module):
     width: float
     dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-        blocks = VGG(True, self.width, self.dtype, name="vgg")(images.astype(self.dtype))
-        x = max_pool(blocks[4], stride=1)
-        branches = [
-            Classifier(leaves, rate, self.width, self.dtype, name=f"rate{rate}")(x, train)[0]
+        self.vgg = VGG(True, self.width, self.dtype)
+        self.branches = {
+            f"rate{rate}": Classifier(leaves, rate, self.width, self.dtype, name=f"rate{rate}")
             for rate in _RATES
-        ]
-        return parts_alone(sum(branches))
+        }
+
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        x = max_pool(self.features(images)[4], stride=1)
+        return parts_alone(sum(branch(x, train)[0] for branch in self.branches.values()))
+
+    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of VGG's five blocks."""
+        return self.vgg(images.astype(self.dtype))
 
 
 class Attention(nn.Module):
@@ -64,9 +70,9 @@ class Attention(nn.Module):
 
     One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, read from
     their fc7 features, weighs their logits pixel by pixel. The logits of each scale are auxiliary
-    maps: extra supervision. The two layers that read the weights look at a grid of every fourth
-    point of x1's, and the weights are brought to x1 from there: they vary slowly, and on the grid
-    of x1, as in the paper, these two layers alone would cost half as much as a whole scale.
+    maps: extra supervision. The two layers that read the weights are the paper's, but are computed
+    at every fourth point of x1's grid along each side and interpolated between them: at all points
+    they alone would cost half as much as a whole scale.
     """
 
     hierarchy: Hierarchy
@@ -77,7 +83,7 @@ class Attention(nn.Module):
         leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(True, self.width, self.dtype)
         self.classifier = Classifier(leaves, _LARGE_FOV, self.width, self.dtype)
-        self.attention1 = Conv(scaled(512, self.width), 3, dtype=self.dtype)
+        self.attention1 = Conv(scaled(512, self.width), stride=_STRIDE, dtype=self.dtype)
         self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=self.dtype)
         self.dropout = nn.Dropout(0.5)
 
@@ -88,10 +94,9 @@ class Attention(nn.Module):
         ]
         logits, features = zip(*(self.large_fov(x, train) for x in seen), strict=True)
         fine = logits[0].shape[1:3]
-        coarse = tuple((side - 1) // _EVERY + 1 for side in fine)
-        x = self.attention1(jnp.concatenate([resize(f, coarse) for f in features], -1))
+        x = self.attention1(jnp.concatenate([resize(f, fine) for f in features], -1))
         x = self.attention2(self.dropout(x, deterministic=not train))
-        weights = jax.nn.softmax(resize(x.astype(jnp.float32), fine))
+        weights = jax.nn.softmax(_between(x.astype(jnp.float32), fine))
         fused = sum(
             weights[..., i : i + 1] * resize(scores, fine) for i, scores in enumerate(logits)
         )
@@ -102,10 +107,20 @@ class Attention(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool
     ) -> tuple[Float[Array, "b h2 w2 leaves"], Float[Array, "b h2 w2 f"]]:
         """DeepLab-LargeFOV at one scale: (leaf logits, fc7's features), at stride 8."""
-        blocks = self.vgg(images.astype(self.dtype))
-        return self.classifier(max_pool(blocks[4], stride=1), train)
+        return self.classifier(max_pool(self.features(images)[4], stride=1), train)
+
+    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of VGG's five blocks at one scale."""
+        return self.vgg(images.astype(self.dtype))
 
 
 def scaled_side(side: int, scale: float) -> int:
     """The side of an image at a smaller scale: 8 k + 1, so that the grids' corners coincide."""
     return side if scale == 1 else int((side - 1) * scale / 8) * 8 + 1
+
+
+def _between(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    """From every fourth point of a grid of this size to all; beyond the last one, its value."""
+    points = (np.arange(side) / _STRIDE for side in size)
+    rows, columns = (np.minimum(p, n - 1) for p, n in zip(points, x.shape[1:3], strict=True))
+    return interpolate(x, rows, columns)

@@ -7,6 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.layers import interpolate
 from hparse_jax.models.output import ParserOutput, parts_alone
 from hparse_jax.models.vgg import VGG, Conv, pool_pairs, scaled
 
@@ -26,26 +27,32 @@ class FCN8s(nn.Module):
     width: float
     dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-
-        def score(x, name):
-            conv = Conv(leaves, 1, relu=False, dtype=self.dtype, name=name)
-            return conv(x).astype(jnp.float32)
-
-        blocks = VGG(False, self.width, self.dtype, name="vgg")(images.astype(self.dtype))
-        pool3, pool4, pool5 = map(pool_pairs, blocks[2:])
         features = scaled(4096, self.width)
-        x = Conv(features, 7, dtype=self.dtype, name="fc6")(pool5)
-        x = nn.Dropout(0.5, deterministic=not train)(x)
-        x = Conv(features, 1, dtype=self.dtype, name="fc7")(x)
-        x = nn.Dropout(0.5, deterministic=not train)(x)
-        logits = Double(name="double_fc7")(score(x, "score_fc7"), pool4.shape[1:3])
-        logits = logits + score(pool4, "score_pool4")
-        logits = Double(name="double_pool4")(logits, pool3.shape[1:3])
-        logits = logits + score(pool3, "score_pool3")
+        self.vgg = VGG(False, self.width, self.dtype)
+        self.fc6 = Conv(features, 7, dtype=self.dtype)
+        self.fc7 = Conv(features, 1, dtype=self.dtype)
+        self.score_fc7 = Conv(leaves, 1, relu=False, dtype=self.dtype)
+        self.score_pool4 = Conv(leaves, 1, relu=False, dtype=self.dtype)
+        self.score_pool3 = Conv(leaves, 1, relu=False, dtype=self.dtype)
+        self.double_fc7 = Double()
+        self.double_pool4 = Double()
+        self.dropout = nn.Dropout(0.5)
+
+    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        pool3, pool4, pool5 = map(pool_pairs, self.features(images)[2:])
+        x = self.dropout(self.fc6(pool5), deterministic=not train)
+        x = self.dropout(self.fc7(x), deterministic=not train)
+        scores = (self.score_fc7(x), self.score_pool4(pool4), self.score_pool3(pool3))
+        seven, four, three = (x.astype(jnp.float32) for x in scores)
+        logits = self.double_fc7(seven, four.shape[1:3]) + four
+        logits = self.double_pool4(logits, three.shape[1:3]) + three
         return parts_alone(_onto_corners(logits, images.shape[1:3]))
+
+    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of VGG's five blocks, before their pooling."""
+        return self.vgg(images.astype(self.dtype))
 
 
 class Double(nn.Module):
@@ -76,11 +83,8 @@ def _onto_corners(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Ar
 
     Its first and last point are the corners of the image when the sides are 8 k + 1.
     """
-    for axis, side in ((1, size[0]), (2, size[1])):
-        points = -(-side // 8)
-        positions = np.clip((8 * np.arange(points) - _CENTRE) / 8, 0, x.shape[axis] - 1)
-        weights = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(x.shape[axis])))
-        x = jnp.moveaxis(
-            jnp.tensordot(weights.astype(np.float32), x, (1, axis), precision="highest"), 0, axis
-        )
-    return x
+    positions = (
+        np.clip(np.arange(-(-side // 8)) - _CENTRE / 8, 0, n - 1)
+        for side, n in zip(size, x.shape[1:3], strict=True)
+    )
+    return interpolate(x, *positions)

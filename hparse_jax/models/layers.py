@@ -115,25 +115,33 @@ def pixel_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     return jnp.ones(pixels, x.dtype) @ x.reshape(x.shape[0], pixels, -1) / pixels
 
 
-def interpolation_matrix(size_out: int, size_in: int) -> Float[np.ndarray, "size_out size_in"]:
-    """Bilinear interpolation along one side with align_corners=True: `out = matrix @ in`.
-
-    Output i reads input position i * (size_in - 1) / (size_out - 1).
-    """
-    position = np.linspace(0.0, size_in - 1.0, size_out)[:, None]
-    return np.maximum(0.0, 1.0 - np.abs(position - np.arange(size_in))).astype(np.float32)
-
-
 def resize(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
-    """Bilinear resize with align_corners=True, as two small matrix products."""
+    """Bilinear resize with align_corners=True: output i reads i * (old - 1) / (new - 1)."""
     if x.shape[1:3] == tuple(size):
         return x
-    rows = jnp.asarray(interpolation_matrix(size[0], x.shape[1]), x.dtype)
-    columns = jnp.asarray(interpolation_matrix(size[1], x.shape[2]), x.dtype)
+    positions = (
+        np.linspace(0.0, old - 1.0, new) for old, new in zip(x.shape[1:3], size, strict=True)
+    )
+    return interpolate(x, *positions)
+
+
+def interpolate(
+    x: Float[Array, "b h w c"],
+    rows: Float[np.ndarray, " h2"],
+    columns: Float[np.ndarray, " w2"],
+) -> Float[Array, "b h2 w2 c"]:
+    """Bilinear values at these rows (0 to h - 1) and columns, as two small matrix products."""
+    rows = jnp.asarray(_hats(rows, x.shape[1]), x.dtype)
+    columns = jnp.asarray(_hats(columns, x.shape[2]), x.dtype)
     # float32 logits stay float32: on a GPU or TPU the default would round them
     exact = jax.lax.Precision.HIGHEST
     x = jnp.einsum("Hh,bhwc->bHwc", rows, x, precision=exact)
     return jnp.einsum("Ww,bHwc->bHWc", columns, x, precision=exact)
+
+
+def _hats(positions: Float[np.ndarray, " n"], size: int) -> Float[np.ndarray, "n size"]:
+    weights = np.maximum(0.0, 1.0 - np.abs(positions[:, None] - np.arange(size)))
+    return weights.astype(np.float32)
 
 
 def normalise(

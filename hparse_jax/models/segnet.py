@@ -22,11 +22,67 @@ class SegNet(nn.Module):
     width: float
     dtype: jnp.dtype
 
-    @nn.compact
+    def setup(self):
+        self.vgg = Encoder(self.width, self.dtype)
+        self.decoder = Decoder(len(self.hierarchy.levels[0].nodes), self.width, self.dtype)
+
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        x, places, sizes = Encoder(self.width, self.dtype, name="vgg")(
-            images.astype(self.dtype), train
-        )
+        blocks, x, places = self.vgg(images.astype(self.dtype), train)
+        sizes = [block.shape[1:3] for block in blocks]
+        return parts_alone(self.decoder(x, places, sizes, train))
+
+    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of the encoder's five blocks, before their pooling."""
+        return self.vgg(images.astype(self.dtype), False)[0]
+
+
+class Encoder(nn.Module):
+    """VGG-16's convolutions with batch norm: images -> (blocks, pooled, places).
+
+    The outputs of the five blocks, the last one pooled, and where the maxima of each lay.
+    """
+
+    width: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool
+    ) -> tuple[
+        tuple[Float[Array, "b _ _ _"], ...],
+        Float[Array, "b h2 w2 c"],
+        tuple[Int[Array, "b _ _ _"], ...],
+    ]:
+        blocks, places = [], []
+        for block, (channels, layers) in enumerate(LAYERS, 1):
+            features = scaled(channels, self.width)
+            for layer in range(1, layers + 1):
+                name = f"conv{block}_{layer}"
+                x = ConvNorm(features, dtype=self.dtype, name=name)(x, train)
+            blocks.append(x)
+            x, place = pool_with_places(x)
+            places.append(place)
+        return tuple(blocks), x, tuple(places)
+
+
+class Decoder(nn.Module):
+    """The encoder's mirror: block 5's pooled output -> leaf logits at the images' size.
+
+    places, sizes: of the five blocks, places of the maxima and sides before pooling.
+    """
+
+    leaves: int
+    width: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b h2 w2 c"],
+        places: tuple[Int[Array, "b _ _ _"], ...],
+        sizes: list[tuple[int, int]],
+        train: bool,
+    ) -> Float[Array, "b h w leaves"]:
         for block in range(5, 0, -1):
             channels, layers = LAYERS[block - 1]
             below = LAYERS[max(0, block - 2)][0]
@@ -36,36 +92,8 @@ class SegNet(nn.Module):
                     break
                 # the last convolution of a block already has the channels of the next one
                 features = scaled(channels if layer > 1 else below, self.width)
-                name = f"decoder_conv{block}_{layer}"
-                x = ConvNorm(features, dtype=self.dtype, name=name)(x, train)
-        leaves = len(self.hierarchy.levels[0].nodes)
-        logits = Conv(leaves, relu=False, dtype=self.dtype, name="decoder_conv1_1")(x)
-        return parts_alone(logits)
-
-
-class Encoder(nn.Module):
-    """VGG-16's convolutions with batch norm: images -> (x, places, sizes).
-
-    x is block 5's output, pooled; places and sizes: of each block's pooling, what `unpool` takes.
-    """
-
-    width: float
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "b h w 3"], train: bool
-    ) -> tuple[Float[Array, "b h2 w2 c"], list[Int[Array, "b _ _ _"]], list[tuple[int, int]]]:
-        places, sizes = [], []
-        for block, (channels, layers) in enumerate(LAYERS, 1):
-            features = scaled(channels, self.width)
-            for layer in range(1, layers + 1):
-                name = f"conv{block}_{layer}"
-                x = ConvNorm(features, dtype=self.dtype, name=name)(x, train)
-            sizes.append(x.shape[1:3])
-            x, place = pool_with_places(x)
-            places.append(place)
-        return x, places, sizes
+                x = ConvNorm(features, dtype=self.dtype, name=f"conv{block}_{layer}")(x, train)
+        return Conv(self.leaves, relu=False, dtype=self.dtype, name="conv1_1")(x)
 
 
 def pool_with_places(

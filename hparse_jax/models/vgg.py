@@ -15,23 +15,24 @@ def scaled(channels: int, width: float) -> int:
 
 
 class Conv(nn.Module):
-    """Convolution with bias, stride 1; ReLU unless told otherwise."""
+    """Convolution with bias; ReLU unless told otherwise."""
 
     features: int
     kernel: int = 3
     dilation: int = 1
+    stride: int = 1
     relu: bool = True
     dtype: jnp.dtype = jnp.dtype("float32")
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w features"]:
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
         # He's initialisation: without batch norm, sixteen layers must keep the signal's size
         init = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        x = convolution(x, kernel, dilation=self.dilation) + bias
+        x = convolution(x, kernel, self.stride, self.dilation) + bias
         return nn.relu(x) if self.relu else x
 
 

@@ -161,7 +161,10 @@ class Parser:
         return named
 
     def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the backbone's four blocks [b, h', w', c]; images as in `logits`."""
+        """The outputs of the backbone's blocks [b, h', w', c]: four of a ResNet, five of a VGG-16.
+
+        images as in `logits`.
+        """
         return tuple(_apply(self._model, self._variables, _normalised(images), method="features"))
 
 

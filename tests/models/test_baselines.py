@@ -8,9 +8,7 @@ import pytest
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.models.deeplab import _LARGE_FOV, _RATES, Classifier
 from hparse_jax.models.fcn import _onto_corners
-from hparse_jax.models.layers import resize
 from hparse_jax.models.segnet import pool_with_places, unpool
 from hparse_jax.models.vgg import VGG
 
@@ -128,41 +126,6 @@ def test_equal_values_of_a_window_go_back_to_one_place():
     assert float(spread.sum()) == 1.0
 
 
-@pytest.mark.parametrize("scale", [0, 1, 2])
-def test_attentions_weights_choose_among_the_scales(scale):
-    """With all weight on one scale the result is that scale's logits, resized."""
-    model = build_model(ModelConfig(name="attention", width=0.05, dtype="float32"), LIP)
-    images = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
-    variables = jax.jit(model.init)(jax.random.key(1), images)
-    params = dict(variables["params"])
-    params["attention2"] = {**params["attention2"], "bias": 1e4 * jnp.eye(3)[scale]}
-    output = jax.jit(model.apply)({"params": params}, images)
-    fine = output.levels[0].fused.shape[1:3]
-    chosen = output.auxiliary[("scale1", "scale0.75", "scale0.5")[scale]]
-    np.testing.assert_allclose(output.levels[0].fused, resize(chosen, fine), atol=1e-4)
-
-
-def reach(apply, size=65):
-    """The offsets at which an output in the middle answers to an input, along one axis."""
-    middle = size // 2
-
-    def answer(x):
-        return apply(x)[0, apply(x).shape[1] // 2, apply(x).shape[2] // 2].sum()
-
-    gradient = np.asarray(jax.grad(answer)(jnp.ones((1, size, size, 4))))
-    return sorted(set((np.nonzero(np.abs(gradient).sum((0, 2, 3)))[0] - middle).tolist()))
-
-
-@pytest.mark.parametrize("rate", [6, 12, 18, 24])
-def test_classifiers_look_at_their_dilation(rate):
-    module = Classifier(3, rate, 0.01, jnp.dtype("float32"))
-    variables = module.init(jax.random.key(0), jnp.ones((1, 65, 65, 4)), False)
-    ones = jax.tree.map(jnp.ones_like, variables)
-    assert reach(lambda x: module.apply(ones, x, False)[0]) == [-rate, 0, rate]
-    assert _RATES == (6, 12, 18, 24)
-    assert _LARGE_FOV == 12
-
-
 @pytest.mark.parametrize("atrous", [False, True])
 def test_vggs_blocks_have_their_strides_and_dilation(atrous):
     vgg = VGG(atrous, 0.1, jnp.dtype("float32"))
@@ -174,20 +137,3 @@ def test_vggs_blocks_have_their_strides_and_dilation(atrous):
     ones = jax.tree.map(lambda x: jnp.ones(x.shape), variables)
     jaxpr = str(jax.make_jaxpr(vgg.apply)(ones, jnp.ones((1, 65, 65, 3))))
     assert jaxpr.count("rhs_dilation=(2, 2)") == (3 if atrous else 0)
-
-
-def test_fcns_scores_add_up_from_three_strides():
-    """Without biases the logits are the sum of what each score gives by itself, none being zero."""
-    model = build_model(ModelConfig(name="fcn8s", width=0.02, dtype="float32"), LIP)
-    images = jax.random.normal(jax.random.key(0), (1, 65, 97, 3))
-    params = jax.jit(model.init)(jax.random.key(1), images)["params"]
-    scores = ("score_fc7", "score_pool4", "score_pool3")
-    logits = jax.jit(lambda p: model.apply({"params": p}, images).levels[0].fused)
-
-    def alone(kept):
-        silent = {name: jax.tree.map(jnp.zeros_like, params[name]) for name in scores}
-        return np.asarray(logits({**params, **silent, kept: params[kept]}))
-
-    parts = [alone(name) for name in scores]
-    assert all(np.abs(part).max() > 1e-3 for part in parts)
-    np.testing.assert_allclose(logits(params), sum(parts), atol=1e-4)
