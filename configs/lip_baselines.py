@@ -1,4 +1,4 @@
-"""LIP's four baselines on LIP (20 classes), with the settings of LIP section 5.1.
+"""LIP's four baselines on LIP (20 classes), as LIP section 5.1 trains them.
 
     hparse build lip --manual_dir=RAW --data_dir=data
     hparse train --config=configs/lip_baselines.py:attention --workdir=runs/attention
@@ -10,6 +10,9 @@
 Variants: segnet, fcn8s, deeplab_v2, attention: 30 epochs; with -ssl: 20 more epochs with the
 structure-sensitive loss; with -more: the same 20 epochs with plain cross-entropy, the control. The
 last two mean little without config.init_from.
+From the paper: batch, crop, epochs, momentum, decay. The photos' scales and Attention's rate are
+those of its released code; the other rates are those of SegNet's, FCN's and DeepLab's own papers.
+Weights of VGG-16: docs/weights.md, "Training from a backbone".
 Hardware and hours: the paper used one 12 GB Titan X, two days and one and a half; not yet run at
 full size here.
 Expected after ImageNet initialisation: mean IoU 18.17, 28.29, 41.64, 42.92 on val, with SSL 42.44
@@ -26,7 +29,7 @@ RATES = {"segnet": 0.1, "fcn8s": 1e-4, "deeplab_v2": 1e-3, "attention": 1e-4}
 
 def get_config(variant: str = "attention") -> Config:
     name, _, step = variant.partition("-")
-    if name not in RATES or step not in ("", "ssl", "more"):
+    if name not in RATES or variant.removeprefix(name) not in ("", "-ssl", "-more"):
         known = ", ".join(RATES)
         raise InputError(f"variant {variant}: one of {known}, with -ssl or -more for the next step")
     config = Config(

@@ -9,10 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 _LEFT, _BAR, _LINE = 330, 560, 22
 
 
-def bar_chart(title: str, rows: Mapping[str, Sequence[float | None]], path: pathlib.Path) -> None:
+def bar_chart(
+    title: str,
+    rows: Mapping[str, Sequence[float | None]],
+    path: pathlib.Path,
+    form: str = ".4f",
+) -> None:
     """Writes a picture with a bar for each row's mean and a tick for each of its values.
 
-    Values are fractions; None is left out.
+    None is left out. form: how the mean is written.
     """
     font = ImageFont.load_default(14)
     sheet = Image.new("RGB", (_LEFT + _BAR + 90, _LINE * (len(rows) + 2)), "white")
@@ -36,6 +41,8 @@ def bar_chart(title: str, rows: Mapping[str, Sequence[float | None]], path: path
         for value in values if len(values) > 1 else ():
             x = _LEFT + _BAR * value / longest
             draw.line((x, top + 5, x, top + _LINE - 5), fill="black", width=2)
-        draw.text((_LEFT + _BAR + 8, middle), f"{mean:.4f}", fill="black", font=font, anchor="lm")
+        draw.text(
+            (_LEFT + _BAR + 8, middle), f"{mean:{form}}", fill="black", font=font, anchor="lm"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=92)

@@ -116,9 +116,9 @@ def _check_config(arguments: list[str]) -> None:
             raise InputError(f"config.{override[1]}: no such field; {_close_fields(override[1])}")
     if not path:
         return
-    file, _, variant = path.partition(":")  # FILE:TEXT calls get_config(TEXT)
+    file, *variant = path.split(":", 1)  # FILE:TEXT calls get_config(TEXT)
     try:
-        made = runpy.run_path(file)["get_config"](*filter(None, [variant]))
+        made = runpy.run_path(file)["get_config"](*variant)
     except InputError:
         raise
     except Exception as error:  # a config file is a program: it can fail in any way

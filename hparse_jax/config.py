@@ -48,7 +48,7 @@ class OptimizerConfig:
     weight_decay: float = 5e-4  # on convolution weights, not on BN and biases
     power: float = 0.9  # of the poly schedule
     warmup_steps: int = 0  # linear, from 0 to base_lr
-    new_layers_multiplier: float = 1.0  # learning rate of everything but the ResNet, times this
+    new_layers_multiplier: float = 1.0  # learning rate of all but the backbone, times this
 
 
 @dataclasses.dataclass

@@ -1,7 +1,8 @@
 """Joints as the centres of label regions, and how far two parsings' joints differ (LIP section 4).
 
-A hierarchy's joints name regions by their leaf ids; nobody annotates them. Coordinates are pixels
-of the grid that the labels are given on; the paper takes 1/8 of the photo's.
+A hierarchy's joints name regions by their leaf ids; nobody annotates them. Where a dataset does not
+tell left from right, or several people apart, a joint is the middle of all of them. Coordinates are
+pixels of the grid that the labels are given on; the paper takes 1/8 of the photo's.
 """
 
 import math
@@ -17,12 +18,11 @@ _SCALE = 0.05  # of the error in the released code
 CONSTANTS = ("released", "paper")
 
 
-def require_joints(hierarchy: Hierarchy) -> None:
-    """Raises InputError for a hierarchy without joints."""
+def require_joints(hierarchy: Hierarchy, otherwise: str = "take one that does") -> None:
+    """Raises InputError for a hierarchy without joints. otherwise: what else can be done."""
     if not hierarchy.joints:
         raise InputError(
-            f"hierarchy {hierarchy.name} defines no joints; add them to its file, or set "
-            "config.loss.structure=none"
+            f"hierarchy {hierarchy.name} defines no joints; add them to its file, or {otherwise}"
         )
 
 
@@ -31,11 +31,17 @@ def joint_centres(
 ) -> tuple[Int[Array, "b joints 2"], Bool[Array, "b joints"]]:
     """((x, y) of every joint, whether it is there): the region's mean position, cut to integers.
 
-    A joint without a pixel has centre (0, 0). Raises InputError for a hierarchy without joints.
+    A joint without a pixel has centre (0, 0). Raises InputError for a hierarchy without joints and
+    for maps of more than about 1600 x 1600.
     """
     require_joints(hierarchy)
     labels = jnp.asarray(labels)
     height, width = labels.shape[1:]
+    # positions are summed as whole numbers of 32 bits, so that cutting is exact
+    if height * width * max(height, width) >= 2**32:
+        raise InputError(
+            f"labels of {height} x {width}: too large to sum positions; take every n-th pixel"
+        )
     regions = jnp.stack(
         [
             jnp.any(jnp.stack([labels == leaf for leaf in leaves]), 0)
@@ -43,7 +49,6 @@ def joint_centres(
         ],
         1,
     )
-    # whole numbers, so that cutting is exact; they fit for maps of up to 1600 x 1600
     columns, rows = regions.sum(2, dtype=jnp.int32), regions.sum(3, dtype=jnp.int32)
     pixels = rows.sum(2)
     sums = [(columns * jnp.arange(width)).sum(2), (rows * jnp.arange(height)).sum(2)]
@@ -81,8 +86,11 @@ def structure_error(
 
     The sum over joints and pixels of the heat maps' squared differences, times 0.05 * 0.5 as in the
     released code ("released"), or times 1 / (2 N) with N the true joints of the image ("paper";
-    N is 1 where there are none). Raises InputError for a hierarchy without joints.
+    N is 1 where there are none). Raises InputError for a hierarchy without joints and for other
+    constants.
     """
+    if constants not in CONSTANTS:
+        raise InputError(f"constants={constants!r}: must be one of {', '.join(CONSTANTS)}")
     difference = joint_heatmaps(predicted, hierarchy) - joint_heatmaps(labels, hierarchy)
     squares = (difference**2).sum((1, 2, 3))
     if constants == "released":

@@ -33,7 +33,7 @@ def centres_by_hand(labels):
     return centres
 
 
-def maps_by_hand(labels):
+def maps_by_hand(labels, sigma=1.0):
     height, width = labels.shape
     maps = np.zeros((len(REGIONS), height, width))
     for joint, centre in enumerate(centres_by_hand(labels)):
@@ -41,7 +41,9 @@ def maps_by_hand(labels):
             for y in range(height):
                 for x in range(width):
                     d2 = (x - centre[0]) ** 2 + (y - centre[1]) ** 2
-                    maps[joint, y, x] = math.exp(-d2 / 2) * 4 / math.sqrt(2 * math.pi)
+                    maps[joint, y, x] = (
+                        math.exp(-d2 / (2 * sigma**2)) * 4 / (sigma * math.sqrt(2 * math.pi))
+                    )
     return maps
 
 
@@ -79,6 +81,13 @@ def test_centres_and_heat_maps_of_random_labels():
         np.testing.assert_allclose(maps[i], maps_by_hand(image), atol=1e-6)
 
 
+def test_heat_maps_of_another_width():
+    labels = random_labels(6)
+    maps = joint_heatmaps(labels, LIP, 2.5)
+    for i, image in enumerate(labels):
+        np.testing.assert_allclose(maps[i], maps_by_hand(image, 2.5), atol=1e-6)
+
+
 def test_heat_maps_of_real_labels():
     for labels in real_labels():
         np.testing.assert_allclose(
@@ -103,6 +112,20 @@ def test_perfect_joints_have_no_error():
     np.testing.assert_array_equal(structure_error(labels, labels, LIP), 0.0)
 
 
+def test_an_image_without_joints_counts_as_one_joint():
+    """The paper's 1 / (2 N) has no value for N = 0."""
+    labels, predicted = np.zeros((1, 6, 7), np.uint8), np.full((1, 6, 7), 14, np.uint8)
+    error = structure_error(predicted, labels, LIP, "paper")
+    np.testing.assert_allclose(error, [(maps_by_hand(predicted[0]) ** 2).sum() / 2], rtol=1e-5)
+
+
+def test_other_constants_and_maps_too_large_are_refused():
+    with pytest.raises(InputError, match="one of released, paper"):
+        structure_error(random_labels(0), random_labels(1), LIP, "papr")
+    with pytest.raises(InputError, match="too large to sum positions"):
+        joint_centres(np.zeros((1, 2000, 2000), np.uint8), LIP)
+
+
 def test_the_images_of_a_batch_do_not_leak():
     predicted, labels = random_labels(4), random_labels(5)
     together = structure_error(predicted, labels, LIP)
@@ -117,7 +140,7 @@ def test_large_maps_have_exact_centres():
 
 
 def test_a_hierarchy_without_joints_is_refused():
-    with pytest.raises(InputError, match=r"fashion_clothing defines no joints; .*structure=none"):
+    with pytest.raises(InputError, match=r"fashion_clothing defines no joints; add them"):
         joint_heatmaps(np.zeros((1, 4, 4), np.uint8), get_hierarchy("fashion_clothing"))
 
 

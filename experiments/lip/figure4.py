@@ -4,13 +4,7 @@ hparse evaluate --workdir=runs/any --factors=occlusion.txt,back-view.txt,derived
 python experiments/lip/figure4.py val=any.json --chart=figure4.jpg
 """
 
-from beside import ours
-
-
-def read(report: dict, columns: list[str]) -> list[float | None]:
-    groups = report["factors"]
-    return [groups[column]["images"] / 100 if column in groups else None for column in columns]
-
+from beside import ours, part
 
 if __name__ == "__main__":
-    ours(__doc__, read, "figure4", "photos by factor, in hundreds")
+    ours(__doc__, part("factors", "images"), "figure4", "photos by factor", counts=True)

@@ -9,4 +9,4 @@ ours stands how many photos of LIP's validation set have each factor.
 from beside import ours, part
 
 if __name__ == "__main__":
-    ours(__doc__, part("factors"), "figure5_images", "mean IoU by factor", False)
+    ours(__doc__, part("factors"), "figure5_images", "mean IoU by factor", chart_paper=False)

@@ -15,7 +15,8 @@ class SegNet(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at the images' size.
 
     Every convolution but the last is followed by batch norm and ReLU, and has no bias of its own.
-    The encoder's kernels have VGG's names and shapes, so that a trained VGG-16 can start it.
+    SegNet's weights of rare classes in its loss are left out, as the loss here is one for all
+    networks. The encoder's kernels have VGG's names and shapes: a trained VGG-16 can start it.
     """
 
     hierarchy: Hierarchy

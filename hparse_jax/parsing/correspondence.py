@@ -51,6 +51,8 @@ def read_correspondence(name: str, trained: Hierarchy, scored: Hierarchy) -> Cor
             f"{path}: no correspondence of {trained.name} and {scored.name} "
             f"({type(error).__name__}: {error}); see hparse_jax/correspondences for the form"
         ) from error
+    if not all(isinstance(name, str) for name in classes) or len({*classes}) < len(classes):
+        raise InputError(f"{path}: the common classes must be texts, each once; correct the file")
     if not classes or classes[0] != "background":
         raise InputError(f"{path}: the first of the common classes must be background")
     predicted = _table(path, classes, trained, maps[trained.name], 0)

@@ -36,6 +36,8 @@ from hparse_jax.parsing.groups import Group, factors, object_sizes
 from hparse_jax.parsing.scales import Scorer, parse_scales
 from hparse_jax.training.checkpoint import load_run
 
+_INPUT_SIZES = (17, 2048)  # pixels of the longer side
+
 
 def define_flags() -> None:
     """The flags of `hparse evaluate`."""
@@ -48,7 +50,9 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Where the built dataset lies; default: as trained.")
     flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
     flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
-    flags.DEFINE_list("input_sizes", [], "Scores with the photos' longer side at these pixels.")
+    flags.DEFINE_list(
+        "input_sizes", [], "Scores at one scale with the photos' longer side at these pixels."
+    )
     flags.DEFINE_string("dataset", None, "A dataset other than the one trained on.")
     flags.DEFINE_string("correspondence", None, "Classes in common with --dataset, e.g. lip_atr.")
     flags.DEFINE_integer("batch_size", None, "Photos at a time; default: config.eval_batch_size.")
@@ -68,6 +72,10 @@ def main(argv: list[str]) -> int | None:
     config = dataclasses.replace(run.config, **{k: v for k, v in changes.items() if v is not None})
     if config.eval_batch_size < 1:
         raise InputError(f"--batch_size={config.eval_batch_size}: give a number above 0")
+    if not config.dataset:
+        raise InputError("--dataset=: give the name of a built dataset, e.g. atr")
+    if values.output and pathlib.Path(values.output).is_dir():
+        raise InputError(f"--output={values.output}: is a folder; give a file, e.g. scores.json")
     split = values.split or config.val_split
     common = None
     if values.correspondence is not None:
@@ -102,10 +110,13 @@ def main(argv: list[str]) -> int | None:
     report = score(groups=groups)
     if common is not None:
         report["trained_on"] = run.config.dataset
+        report["correspondence"] = values.correspondence
     for side in sides:
         at_side = score(side=side, scales=(1.0,))["levels"][0]
         report.setdefault("input_sizes", {})[str(side)] = at_side
     other = "" if config.dataset == run.config.dataset else f"{config.dataset}_"
+    if common is not None:
+        other += f"{pathlib.Path(values.correspondence).stem}_"
     name = f"evaluation_{other}{report['split']}_{report['step']}.json"
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / name)
     write_bytes(output, json.dumps(report, indent=1).encode())
@@ -119,9 +130,10 @@ def _ids(config: Config, split: str) -> set[str]:
 
 
 def _sides(texts: list[str]) -> list[int]:
-    if not all(text.isdigit() and int(text) >= 17 for text in texts):
+    low, high = _INPUT_SIZES
+    if not all(text.isdecimal() and low <= int(text) <= high for text in texts):
         raise InputError(
-            f"--input_sizes={','.join(texts)}: give whole numbers from 17, e.g. 153,513"
+            f"--input_sizes={','.join(texts)}: give whole numbers in {low}..{high}, e.g. 153,513"
         )
     return [int(text) for text in texts]
 
@@ -146,8 +158,9 @@ def evaluate(
     devices and returns the sum. split and scales default to `config.val_split` and
     `config.eval_scales`; step only goes into the report. progress: a bar, on a terminal only.
     groups: parts of the split whose leaf scores stand in the report, too. side: show every photo to
-    the parser with its longer side at this many pixels. common: the dataset's hierarchy and the
-    classes that it shares with the parser's; then these are the report's only level.
+    the parser with its longer side at this many pixels (LIP says "input size" and no more). common:
+    the dataset's hierarchy and the classes that it shares with the parser's; then these are the
+    report's only level.
     Raises InputError when the split is missing, empty or without labels.
     """
     split = config.val_split if split is None else split

@@ -45,7 +45,8 @@ def factors(
     A list NAME.txt holds the ids of the photos with factor NAME, one a line. ids: the split's.
     Derived are head-missed (no pixel of the joint head), full-body (head and a foot), upper-body
     (head, and no joint of the lower body; socks and jumpsuits are no joints of LIP): nobody looked
-    at these photos, as LIP's authors did.
+    at these photos, as LIP's authors did. Joints are known by their names: "head"; "shoe" or
+    "lower_leg" for a foot; these, "leg" and "lower_body" for the lower body.
     Raises InputError for a list that is missing, empty, or names an unknown photo.
     """
     groups: list[Group] = []
@@ -54,7 +55,7 @@ def factors(
     names = [group.name for group in groups]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise InputError(f"--factors: {', '.join(sorted(twice))} twice; rename a list")
+        raise InputError(f"--factors: {', '.join(sorted(twice))} twice; rename or drop one")
     return tuple(groups)
 
 
@@ -79,7 +80,7 @@ def _listed(file: str, known: Collection[str]) -> Group:
 
 
 def _derived(hierarchy: Hierarchy) -> list[Group]:
-    require_joints(hierarchy)
+    require_joints(hierarchy, "give lists of photos")
 
     def ids_of(*words):
         return [i for name, ids in hierarchy.joints if any(w in name for w in words) for i in ids]

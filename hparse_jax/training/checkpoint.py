@@ -162,11 +162,14 @@ def start_from(
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
     classes are the same. Of a backbone only batch norm that the old one lacks starts anew (SegNet
-    from a VGG-16, whose biases it does not need). Raises InputError when the backbone does
-    not fit, and when the photos would be shown to it in other colours than it knows.
+    from a VGG-16, whose biases it does not need). Raises InputError when there is no such run, the
+    backbone does not fit, or the photos would be shown to it in other colours than it knows.
     """
     workdir = config.init_from
-    run = load_run(workdir)
+    try:
+        run = load_run(workdir)
+    except InputError as error:
+        raise InputError(f"config.init_from: {error}") from error
     for field in ("mean", "std", "channels"):
         known, now = getattr(run.config, field), getattr(config, field)
         if known != now:

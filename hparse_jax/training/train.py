@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -61,11 +62,18 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     hierarchy = dataset_hierarchy(config)
     hierarchy = config.model.hierarchy_of(hierarchy)
     if config.loss.structure != "none":
-        require_joints(hierarchy)
+        require_joints(hierarchy, "set config.loss.structure=none")
     if config.model.name in ("resnet", "vgg16", "cnif_official"):
         raise InputError(
             f"config.model.name={config.model.name}: holds imported weights and is not trained; "
             "train another network with config.init_from"
+        )
+    if (
+        config.init_from
+        and pathlib.Path(config.init_from).resolve() == pathlib.Path(workdir).resolve()
+    ):
+        raise InputError(
+            f"config.init_from={config.init_from}: is this run's own --workdir; give another one"
         )
     mesh = distributed.data_mesh()
     distributed.check_batch(config.batch_size, config.accumulate, mesh)
@@ -95,6 +103,11 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             state, anew = start_from(state, config, hierarchy)
             modules = sorted({"/".join(name.split("/")[1:3]) for name in anew})
             _say(f"{config.init_from}: weights taken; new are {', '.join(modules) or 'none'}")
+        elif config.loss.structure != "none":
+            _say(
+                "structure loss from random weights: the paper takes a trained run's, "
+                "config.init_from=WORKDIR"
+            )
         start = checkpoints.latest or 0
         writer = stack.enter_context(Writer(workdir, start)) if lead else None
         terminated = stack.enter_context(_sigterm())

@@ -141,6 +141,20 @@ def test_lists_name_photos_of_the_split(tmp_path):
         factors([str(path)] * 2, LIP, lambda: {"a"})
 
 
+def test_derived_factors_of_pascal_person_part():
+    groups = factors(["derived"], get_hierarchy("pascal_person_part"), lambda: ())
+
+    def of(*ids):
+        labels = np.array([[0, *ids]], np.uint8)
+        return {group.name for group in groups if group.holds("x", labels)}
+
+    head, torso, upper_leg, lower_leg = 1, 2, 5, 6
+    assert of(head, lower_leg) == {"full-body"}
+    assert of(head, torso) == {"upper-body"}
+    assert of(head, upper_leg) == set()
+    assert of(torso) == {"head-missed"}
+
+
 def test_factors_cannot_be_derived_without_joints():
     with pytest.raises(InputError, match="defines no joints"):
         factors(["derived"], get_hierarchy("fashion_clothing"), lambda: ())
@@ -190,6 +204,8 @@ def test_common_classes_are_scored_alone(tmp_path, score, photos, parser, hierar
         (lambda t: t["three"].update(left=None), "gives three no class for L"),
         (lambda t: t.pop("three"), "no correspondence of three and other"),
         (lambda t: t.update(classes=["L", "background"]), "must be background"),
+        (lambda t: t.update(classes=["background", "L", "L"]), "texts, each once"),
+        (lambda t: t.update(classes=["background", "L", 3]), "texts, each once"),
     ],
 )
 def test_a_correspondence_that_does_not_cover_is_named(tmp_path, hierarchy, other, change, message):
@@ -201,13 +217,34 @@ def test_a_correspondence_that_does_not_cover_is_named(tmp_path, hierarchy, othe
         read_correspondence(str(path), hierarchy, other)
 
 
-def test_the_shipped_correspondence_covers_both_datasets():
+# the names that LIP and ATR share, by the ids of both; LIP's coats are ATR's upper clothes
+LIP_AND_ATR = {
+    "background": ((0,), (0,)),
+    "hat": ((1,), (1,)),
+    "hair": ((2,), (2,)),
+    "sunglasses": ((4,), (3,)),
+    "upper-clothes": ((5, 7), (4,)),
+    "skirt": ((12,), (5,)),
+    "pants": ((9,), (6,)),
+    "dress": ((6,), (7,)),
+    "left-shoe": ((18,), (9,)),
+    "right-shoe": ((19,), (10,)),
+    "face": ((13,), (11,)),
+    "left-leg": ((16,), (12,)),
+    "right-leg": ((17,), (13,)),
+    "left-arm": ((14,), (14,)),
+    "right-arm": ((15,), (15,)),
+    "scarf": ((11,), (17,)),
+}
+
+
+def test_the_shipped_correspondence_of_lip_and_atr():
     common = read_correspondence("lip_atr", LIP, get_hierarchy("atr"))
-    atr = get_hierarchy("atr").levels[0].nodes
-    for name in ("left-arm", "hat", "scarf"):
-        there = common.classes.index(name)
-        assert common.predicted[LIP.levels[0].nodes.index(name)] == there
-        assert common.truth[atr.index(name)] == there
-    assert common.truth[atr.index("bag")] == 255
+    assert set(common.classes) == set(LIP_AND_ATR)
+    predicted, truth = np.zeros(20, np.uint8), np.full(18, 255, np.uint8)
+    for name, (lip, atr) in LIP_AND_ATR.items():
+        predicted[list(lip)] = truth[list(atr)] = common.classes.index(name)
+    np.testing.assert_array_equal(common.predicted[:20], predicted)
+    np.testing.assert_array_equal(common.truth[:18], truth)
     with pytest.raises(InputError, match="shipped are lip_atr"):
         read_correspondence("atr_lip", LIP, LIP)

@@ -17,7 +17,8 @@ from hparse_jax.config import Config, ModelConfig
 from hparse_jax.data.build import build
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.training.checkpoint import save_variables
+from hparse_jax.parsing.evaluate import evaluate as score_split
+from hparse_jax.training.checkpoint import load_run, save_variables
 from hparse_jax.training.state import initial_variables
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "experiments" / "lip"
@@ -95,7 +96,8 @@ def report(workdir):
         workdir,
         f"--factors={lists / 'all.txt'},{lists / 'occlusion.txt'},derived",
         "--object_sizes",
-        "--input_sizes=33,65",
+        "--input_sizes=65,153",
+        "--scales=0.75",
         f"--output={file}",
     )
     return file, json.loads(file.read_text()), printed
@@ -114,9 +116,32 @@ def test_the_flags_land_in_the_json(report):
     sizes = {name: entry["images"] for name, entry in tree["object_sizes"].items()}
     assert sizes == {"small": 3, "medium": 0, "large": 0}
     assert tree["object_sizes"]["small"]["per_class"] == parts["per_class"]
-    assert list(tree["input_sizes"]) == ["33", "65"]
+    assert list(tree["input_sizes"]) == ["65", "153"]
     for text in ("head-missed", "(derived from labels)", "small", "input sizes"):
         assert text in printed
+
+
+def test_input_sizes_are_scored_at_one_scale(report, workdir):
+    trained = load_run(workdir)
+    network = build_model(trained.config.model, trained.hierarchy)
+    alone = score_split(
+        trained.variables, network, trained.config, trained.hierarchy, side=65, scales=(1.0,)
+    )
+    assert report[1]["input_sizes"]["65"] == alone["levels"][0]
+    assert report[1]["scales"] == [0.75]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--input_sizes=\u00b2", "whole numbers in 17..2048"),
+        ("--input_sizes=9000", "whole numbers in 17..2048"),
+        ("--dataset=", "the name of a built dataset"),
+        ("--output=.", "is a folder"),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line(workdir, flag, message):
+    assert message in evaluate(workdir, flag, code=1)
 
 
 def test_a_list_of_another_split_is_refused(workdir, tmp_path):
@@ -131,10 +156,11 @@ def test_another_dataset_is_scored_over_the_common_classes(workdir):
     line = evaluate(workdir, "--dataset=atr", "--split=test", code=1)
     assert "add --correspondence" in line
     evaluate(workdir, "--dataset=atr", "--split=test", "--correspondence=lip_atr")
-    file = workdir / "evaluation_atr_test_0.json"
+    file = workdir / "evaluation_atr_lip_atr_test_0.json"
     tree = json.loads(file.read_text())
     (common,) = tree["levels"]
     assert (tree["dataset"], tree["trained_on"], tree["images"]) == ("atr", "lip", 2)
+    assert tree["correspondence"] == "lip_atr"
     assert (common["name"], len(common["per_class"])) == (
         "common",
         16,
@@ -151,7 +177,7 @@ def test_another_dataset_is_scored_over_the_common_classes(workdir):
         ("table2", "42.92", lambda t: t["levels"][0]["pixel_accuracy"]),
         ("table4", "66.78", lambda t: t["levels"][0]["iou"]["hair"]),
         ("table6_sizes", "31.71", lambda t: t["object_sizes"]["small"]["mean_iou"]),
-        ("figure4", "3386.00", lambda t: t["factors"]["full-body"]["images"] / 100),
+        ("table6_inputs", "38.97", lambda t: t["input_sizes"]["153"]["mean_iou"]),
         ("figure5", "112.00", lambda t: t["factors"]["head-missed"]["mean_iou"]),
     ],
 )
@@ -164,6 +190,30 @@ def test_the_scripts_print_the_papers_rows_beside_ours(report, tmp_path, script,
     assert ours.startswith("Random (ours)")
     assert f"{100 * value(tree):.2f}" in ours.split()
     assert min(picture_size(chart)) > 100
+
+
+def test_figures_of_counts(report, workdir, tmp_path):
+    printed = run(SCRIPTS / "figure4.py", f"val={report[0]}", f"--chart={tmp_path / '4.jpg'}")
+    paper, ours = (line.split() for line in printed.splitlines()[1:])
+    assert paper[-6:] == ["21028", "19081", "13672", "403", "3386", "2778"]
+    assert ours[-6:] == ["1", "2", "0", "-", "1", "-"]
+    metadata = workdir.parent / "data" / "lip" / "1.0.0" / "metadata.json"
+    printed = run(SCRIPTS / "figure3.py", metadata, tmp_path / "3.jpg")
+    photos = dict(line.split() for line in printed.splitlines())
+    assert (photos["hat"], photos["coat"], len(photos)) == ("3", "4", 19)
+    assert min(picture_size(tmp_path / "3.jpg")) > 100
+
+
+def test_a_script_says_when_the_paper_scored_other_photos(workdir, tmp_path):
+    scores = {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3}
+    file = write(tmp_path / "atr.json", json.dumps({"dataset": "atr", "levels": [scores]}))
+    told = subprocess.run(
+        [sys.executable, SCRIPTS / "table2.py", f"Ours={file}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "dataset is atr, the paper's rows: lip" in told.stderr
 
 
 def test_joints_are_drawn_over_photos(workdir, tmp_path):

@@ -1,6 +1,7 @@
 """Training that starts from the weights of another run (LIP section 5.1, the second step)."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -10,9 +11,15 @@ from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_from
+from hparse_jax.training.checkpoint import (
+    Checkpoints,
+    claim_workdir,
+    load_run,
+    save_variables,
+    start_from,
+)
 from hparse_jax.training.distributed import data_mesh
-from hparse_jax.training.state import create_state
+from hparse_jax.training.state import create_state, initial_variables
 
 PASCAL = get_hierarchy("pascal_person_part")
 PARTS = PASCAL.parts_only()
@@ -71,6 +78,7 @@ def test_another_backbone_is_refused(deeplab):
     [
         ("channels", "bgr", "--config.channels=rgb"),
         ("std", (1.0, 1.0, 1.0), "--config.std=58.395,57.12,57.375"),
+        ("mean", (1.0, 1.0, 1.0), "--config.mean=123.675,116.28,103.53"),
     ],
 )
 def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag):
@@ -120,3 +128,40 @@ def test_the_start_is_a_setting_of_the_run(tmp_path):
     (tmp_path / "checkpoints" / "10").mkdir(parents=True)
     with pytest.raises(InputError, match=r"config\.init_from"):
         claim_workdir(tmp_path, dataclasses.replace(config, init_from="elsewhere"), PARTS)
+
+
+def test_a_start_that_is_no_run_names_the_setting(tmp_path):
+    fresh = state_of("deeplab_v2", 2)[1]
+    with pytest.raises(InputError, match=r"^config\.init_from: .*nowhere: not a workdir"):
+        start_from(fresh, Config(init_from=str(tmp_path / "nowhere")), PARTS)
+
+
+def test_training_starts_from_the_weights(tmp_path, start, finish):
+    """One step at a rate of almost nothing leaves them as they were; the run's own folder is no
+    start."""
+    model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
+    hierarchy = get_hierarchy("fashion_clothing").parts_only()
+    config = Config(seed=5, dataset="fashion_clothing", model=model)
+    network = build_model(model, hierarchy)
+    variables = jax.tree.map(
+        np.asarray, jax.jit(initial_variables, static_argnums=(0, 1))(network, 5)
+    )
+    save_variables(tmp_path / "base", config, hierarchy, variables)
+    fields = {
+        "model.name": "deeplab_v2",
+        "model.width": 0.02,
+        "steps": 1,
+        "optimizer.base_lr": 1e-30,
+        "init_from": tmp_path / "base",
+    }
+    output = finish(start(tmp_path / "run", **fields))
+    assert "weights taken; new are none" in output
+    trained = load_run(tmp_path / "run")
+    assert trained.step == 1
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-25),
+        trained.variables["params"],
+        variables["params"],
+    )
+    output = finish(start(tmp_path / "base", **fields), code=1)
+    assert "is this run's own --workdir" in output.splitlines()[-1]
