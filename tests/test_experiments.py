@@ -89,6 +89,21 @@ def refused(script, *arguments):
     return line
 
 
+def test_table_5_finds_the_parts_by_their_names(tmp_path):
+    parts = ("background", "head", "torso", "upper-arm", "lower-arm", "upper-leg", "lower-leg")
+    iou = {name: (10 + i) / 100 for i, name in enumerate(parts)}
+    level = {"iou": iou, "mean_iou": 0.25}
+    (tmp_path / "scores.json").write_text(json.dumps({"levels": [level]}))
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "table5.py", f"Ours={tmp_path / 'scores.json'}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = done.stdout.splitlines()[-1].split()[-8:]
+    assert ours == ["11.00", "12.00", "13.00", "14.00", "15.00", "16.00", "10.00", "25.00"]
+
+
 LEVEL = {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3}
 
 

@@ -220,6 +220,11 @@ def test_joints_are_drawn_over_photos(workdir, tmp_path):
     picture = tmp_path / "figure7.jpg"
     run(SCRIPTS / "figure7.py", f"--workdir={workdir}", f"--output={picture}", "--photos=2")
     # two photos in one row, each with its true and its predicted joints
-    width, height = picture_size(picture)
-    assert height == 320 + 2 * 8
-    assert width == 4 * round(320 * SIZE[1] / SIZE[0]) + 5 * 8
+    with Image.open(picture) as sheet:
+        pixels = np.asarray(sheet).astype(int)
+    cell = round(320 * SIZE[1] / SIZE[0])
+    assert pixels.shape == (320 + 2 * 8, 4 * cell + 5 * 8, 3)
+    # labels of noise have their joints in the middle; only dots and letters are full colours
+    rows, columns = np.nonzero(np.ptp(pixels[8:-8, 8 : 8 + cell], -1) > 150)
+    assert 0.35 * 320 < np.median(rows) < 0.65 * 320
+    assert 0.35 * cell < np.median(columns) < 0.75 * cell
