@@ -10,6 +10,7 @@ import pytest
 import hparse_jax
 from hparse_jax.config import ModelConfig
 from hparse_jax.models import build_model
+from hparse_jax.training.state import initial_variables
 
 LIP = hparse_jax.get_hierarchy("lip")
 TINY = ModelConfig(depth=18, width=0.125, dtype="float32")
@@ -88,7 +89,8 @@ def test_each_row_of_table_6_has_its_sources_and_gates(row):
 def test_background_has_direct_inference_only():
     model = build_model(TINY, LIP)
     images = jax.random.normal(jax.random.key(0), (2, 33, 33, 3))
-    output = jax.jit(lambda x: model.init_with_output(jax.random.key(0), x)[0])(images)
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, 0)
+    output = jax.jit(model.apply)(variables, images)
     for level in output.levels:
         for source in (level.top_down, level.bottom_up):
             if source is not None:

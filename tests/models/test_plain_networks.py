@@ -12,6 +12,7 @@ from flax import linen as nn
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
+from hparse_jax.training.state import initial_variables
 
 PARTS = get_hierarchy("pascal_person_part").parts_only()
 NAMES = ("segnet", "fcn8s", "deeplab_v2", "attention")
@@ -21,7 +22,7 @@ def network(name, size):
     """(model, variables without zeros, images)."""
     model = build_model(ModelConfig(name=name, width=0.02, dtype="float32"), PARTS)
     images = jax.random.normal(jax.random.key(0), (2, *size, 3))
-    variables = jax.jit(model.init)(jax.random.key(1), images)
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, 1)
     rng = np.random.default_rng(2)
 
     def filled(path, x):

@@ -26,7 +26,7 @@ PARTS = PASCAL.parts_only()
 
 
 def state_of(name, seed, width=0.05):
-    model = ModelConfig(name=name, depth=18, width=width, dtype="float32")
+    model = ModelConfig(name=name, depth=18, width=width, hierarchy=False, dtype="float32")
     config = Config(seed=seed, dataset="pascal_person_part", model=model)
     hierarchy = model.hierarchy_of(PASCAL)
     state = create_state(build_model(model, hierarchy), config, data_mesh(jax.devices()[:1]), 10)
