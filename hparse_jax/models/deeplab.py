@@ -72,7 +72,7 @@ class Attention(nn.Module):
     their fc7 features, weighs their logits pixel by pixel. The logits of each scale are auxiliary
     maps: extra supervision. The two layers that read the weights are the paper's, but are computed
     at every fourth point of x1's grid along each side and interpolated between them: at all points
-    they alone would cost half as much as a whole scale.
+    they alone would cost nearly half as much as a whole scale.
     """
 
     hierarchy: Hierarchy
