@@ -143,8 +143,7 @@ class Parser:
         """Output name -> logits [b, h', w', nodes] of normalised images.
 
         images: float32 [b, h, w, 3], as `normalise` makes them with the config's mean, std and
-        channels; sides
-        16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
+        channels; sides 16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
         The fused logits go by the level's name, e.g. "parts", what was fused into them by
         "parts/direct", "parts/top_down" and "parts/bottom_up". Auxiliary maps have names of their
         own. The released network's are level1, level2, level3 and aux.

@@ -32,7 +32,7 @@ FILES = {
 }
 
 
-def survives(kind: str, data: bytes) -> None:
+def assert_survives(kind: str, data: bytes) -> None:
     """That a sample with this file as its photo or label is refused, or is read with its labels."""
     photo, label = (FILES["JPEG"], data) if kind == "label" else (data, FILES["label"])
     sample = Sample("a", "a.jpg", "a.png", "train")
@@ -57,7 +57,7 @@ def survives(kind: str, data: bytes) -> None:
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_cut_anywhere(kind):
     for length in range(len(FILES[kind])):
-        survives(kind, FILES[kind][:length])
+        assert_survives(kind, FILES[kind][:length])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -70,11 +70,11 @@ def test_a_file_with_changed_bytes(kind, changes):
     data = bytearray(FILES[kind])
     for place, value in changes:
         data[place % len(data)] = value
-    survives(kind, bytes(data))
+    assert_survives(kind, bytes(data))
 
 
 def test_a_label_that_misses_only_its_last_bytes_is_kept_or_refused_with_its_name():
     """Pillow reads it, OpenCV does not."""
     with Image.open(io.BytesIO(FILES["label"][:-5])) as picture:
         np.testing.assert_array_equal(np.asarray(picture), LABELS)
-    survives("label", FILES["label"][:-5])
+    assert_survives("label", FILES["label"][:-5])

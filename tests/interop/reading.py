@@ -30,7 +30,7 @@ def entry(dtype="F32", shape=(4,), offsets=(0, 16)):
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
 
 
-def refused(folder, file, match="."):
+def assert_refused(folder, file, match="."):
     """The message of the refusal, after checking that it is one line naming the file, and that
     nothing was run."""
     with pytest.raises(InputError, match=match) as caught:

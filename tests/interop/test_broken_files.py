@@ -1,6 +1,5 @@
 """Files of weights that are cut, changed or no such files are refused by name."""
 
-import contextlib
 import io
 import pickle
 import struct
@@ -9,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch_writer as w
-from reading import KIND, TENSOR, assert_equal, entry, refused, safetensors_bytes
+from reading import KIND, TENSOR, assert_equal, assert_refused, entry, safetensors_bytes
 
 from hparse_jax.errors import InputError
 from hparse_jax.interop.torch_file import read_weights
@@ -25,20 +24,27 @@ def test_a_file_cut_short_anywhere_is_refused(here, form):
     assert_equal(read_weights(file), {"x": np.arange(4, dtype=np.float32)})
     for length in range(len(data)):
         file.write_bytes(data[:length])
-        refused(here, file)
+        assert_refused(here, file)
 
 
 @pytest.mark.parametrize("form", GOOD)
 def test_a_file_with_a_changed_byte_is_read_or_refused(here, form):
-    """Whatever is broken, nothing but an InputError comes out."""
+    """Nothing but an InputError naming the file, or the one tensor, comes out."""
     rng = np.random.default_rng(0)
     file = here / ("w.safetensors" if form == "safetensors" else "w.pth")
+    messages = []
     for _ in range(300):
         data = bytearray(GOOD[form])
         data[rng.integers(len(data))] = rng.integers(256)
         file.write_bytes(data)
-        with contextlib.suppress(InputError):
-            read_weights(file)
+        try:
+            read = read_weights(file)
+        except InputError as error:
+            messages.append(str(error))
+        else:
+            assert len(read) == 1
+    assert 0 < len(messages) < 300
+    assert all(message.startswith(f"{file}: ") for message in messages)
 
 
 def zip_of(*members, compression=zipfile.ZIP_STORED):
@@ -139,14 +145,14 @@ BROKEN = {
 def test_a_broken_file_is_named_with_its_reason(here, case):
     data, reason = BROKEN[case]
     (here / "w.pth").write_bytes(data)
-    refused(here, here / "w.pth", match=reason)
+    assert_refused(here, here / "w.pth", match=reason)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_refused(here):
     data = zip_of(("a/data.pkl", PICKLE), ("a/data.pkl", PICKLE), ("a/data/0", w.FOUR))
     (here / "w.pth").write_bytes(data)
-    refused(here, here / "w.pth", match="the same name")
+    assert_refused(here, here / "w.pth", match="the same name")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -155,7 +161,7 @@ def test_random_bytes_are_refused(here, seed, start):
     data = start + np.random.default_rng(seed).bytes(500)
     for name in ("w.pth", "w.safetensors"):
         (here / name).write_bytes(data)
-        refused(here, here / name)
+        assert_refused(here, here / name)
 
 
 @pytest.mark.parametrize(
@@ -179,10 +185,10 @@ def test_random_bytes_are_refused(here, seed, start):
 )
 def test_broken_safetensors_are_refused(here, data):
     (here / "w.safetensors").write_bytes(data)
-    refused(here, here / "w.safetensors")
+    assert_refused(here, here / "w.safetensors")
 
 
 def test_what_is_not_there_or_no_file_is_named(here):
     (here / "folder.pth").mkdir()
     for name in ("folder.pth", "missing.pth", "missing/w.pth"):
-        refused(here, here / name, match="give a file")
+        assert_refused(here, here / name, match="give a file")

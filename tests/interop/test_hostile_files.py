@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 import torch_writer as w
-from reading import FORMS, KIND, TENSOR, refused
+from reading import FORMS, KIND, TENSOR, assert_refused
 
 COMMAND = "touch executed"
 PYTHON = "open('executed', 'w').close()"
@@ -172,13 +172,13 @@ def test_a_pickle_that_tries_more_than_weights_is_refused(here, form, case):
     write = w.zipped if form == "zip" else w.legacy
     for tree in (HOSTILE[case], w.mapping(x=TENSOR, y=HOSTILE[case])):
         (here / "w.pth").write_bytes(write(tree))
-        refused(here, here / "w.pth")
+        assert_refused(here, here / "w.pth")
 
 
 @pytest.mark.parametrize("case", ["os.system by GLOBAL", "posix.system by STACK_GLOBAL"])
 def test_the_refusal_says_what_was_asked_for(here, case):
     (here / "w.pth").write_bytes(w.zipped(HOSTILE[case]))
-    refused(here, here / "w.pth", match=r"it asks for (os|posix)\.system.*nothing was run")
+    assert_refused(here, here / "w.pth", match=r"it asks for (os|posix)\.system.*nothing was run")
 
 
 @pytest.mark.parametrize("part", range(5))
@@ -187,11 +187,11 @@ def test_every_pickle_of_the_older_form_is_read_as_carefully(here, part):
     pickles += [w.finished(w.mapping(x=TENSOR)), pickle.dumps(["0"], 2)]
     pickles[part] = NESTED
     (here / "w.pth").write_bytes(b"".join(pickles) + struct.pack("<q", 4) + w.FOUR)
-    refused(here, here / "w.pth", match="nothing was run")
+    assert_refused(here, here / "w.pth", match="nothing was run")
 
 
 @FORMS
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 def test_a_tree_that_is_no_state_dict_is_refused(here, form, case):
     (here / "w.pth").write_bytes((w.zipped if form == "zip" else w.legacy)(IMPOSSIBLE[case]))
-    refused(here, here / "w.pth")
+    assert_refused(here, here / "w.pth")
