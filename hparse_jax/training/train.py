@@ -24,6 +24,7 @@ from hparse_jax.models import build_model
 from hparse_jax.parsing.evaluate import evaluate
 from hparse_jax.training import distributed
 from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_from
+from hparse_jax.training.optimizer import BACKBONES
 from hparse_jax.training.state import create_state, make_train_step
 from hparse_jax.training.writer import Writer
 
@@ -101,8 +102,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             _say(f"{workdir}: goes on after step {checkpoints.latest}")
         elif config.init_from:
             state, anew = start_from(state, config, hierarchy)
-            modules = sorted({"/".join(name.split("/")[1:3]) for name in anew})
-            _say(f"{config.init_from}: weights taken; new are {', '.join(modules) or 'none'}")
+            _say(f"{config.init_from}: weights taken; new are {_modules(anew) or 'none'}")
         elif config.loss.structure != "none":
             _say(
                 "structure loss from random weights: the paper takes a trained run's, "
@@ -223,6 +223,12 @@ def _line(bar: tqdm, text: str) -> None:
         print(text, flush=True)
     else:
         bar.write(text)
+
+
+def _modules(names: list[str]) -> str:
+    """The modules of these weights: of a backbone each layer's, of the rest the upper two."""
+    paths = [name.split("/")[1:-1] for name in names]
+    return ", ".join(sorted({"/".join(p if p[0] in BACKBONES else p[:2]) for p in paths}))
 
 
 def _say(text: str) -> None:
