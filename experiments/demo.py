@@ -15,17 +15,17 @@ import time
 
 import numpy as np
 
+from hparse_jax.checkpoint import load_run
 from hparse_jax.config import Config
 from hparse_jax.data.build import build
-from hparse_jax.data.builders.synthetic_people import draw
+from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
+from hparse_jax.inference.evaluate import evaluate, table
+from hparse_jax.inference.parse import predict
+from hparse_jax.inference.photos import write_bytes
+from hparse_jax.inference.predictor import load_parser
 from hparse_jax.models import build_model
-from hparse_jax.parsing.evaluate import evaluate, table
-from hparse_jax.parsing.files import write_bytes
-from hparse_jax.parsing.parser import load_parser
-from hparse_jax.parsing.predict import predict
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
-from hparse_jax.training.checkpoint import load_run
 from hparse_jax.training.train import train
 
 FOLDER = pathlib.Path("demo")

@@ -19,7 +19,7 @@ def __getattr__(name):
 
 
 def load_parser(workdir_or_file, step=None, scales=None, flip=False, **options):
-    """A trained parser: `parser(image)` labels every pixel. See `hparse_jax.parsing.parser`."""
-    from hparse_jax.parsing import parser  # here: importing the package stays quick
+    """A trained parser: `parser(image)` labels every pixel; see `inference.predictor`."""
+    from hparse_jax.inference import predictor  # here: importing the package stays quick
 
-    return parser.load_parser(workdir_or_file, step, scales, flip, **options)
+    return predictor.load_parser(workdir_or_file, step, scales, flip, **options)

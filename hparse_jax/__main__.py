@@ -18,14 +18,14 @@ from hparse_jax.config import Config, flat
 from hparse_jax.errors import InputError, UsageError
 
 VERBS = {
-    "build": ("hparse_jax.data.build", "turn a raw dataset into the form that training reads"),
-    "train": ("hparse_jax.training.train", "train a parser, or go on with a stopped run"),
-    "evaluate": ("hparse_jax.parsing.evaluate", "score a trained parser on a labelled split"),
+    "build": ("hparse_jax.commands.build", "turn a raw dataset into the form that training reads"),
+    "train": ("hparse_jax.commands.train", "train a parser, or go on with a stopped run"),
+    "evaluate": ("hparse_jax.commands.evaluate", "score a trained parser on a labelled split"),
     "import-weights": (
-        "hparse_jax.interop.import_weights",
+        "hparse_jax.commands.import_weights",
         "turn published PyTorch weights into a workdir",
     ),
-    "predict": ("hparse_jax.parsing.predict", "parse photographs and folders of photographs"),
+    "predict": ("hparse_jax.commands.predict", "parse photographs and folders of photographs"),
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]

@@ -14,8 +14,8 @@ import numpy as np
 
 from hparse_jax.data.stream import decode, open_split
 from hparse_jax.errors import InputError
+from hparse_jax.inference.predictor import load_parser
 from hparse_jax.joints import joint_centres, require_joints
-from hparse_jax.parsing.parser import load_parser
 from hparse_jax.render import contact_sheet, draw_joints, picture_jpeg
 
 _EVERY = 4  # pixels from one point to the next on which joints are taken

@@ -11,15 +11,14 @@ import sys
 import tempfile
 
 import numpy as np
-from absl import flags
 
-from hparse_jax.data.builders.dataset import Dataset, Tally, check, split_samples, write
-from hparse_jax.data.builders.source import Source
-from hparse_jax.data.report import REPORT, draw_report
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.data.raw.records import Dataset, Tally, check, split_samples, write
+from hparse_jax.data.raw.source import Source
+from hparse_jax.data.report import draw_report
+from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, get_hierarchy
 
-# each is hparse_jax.data.builders.NAME, with find(manual_dir) -> Source and the words WANTED
+# each is hparse_jax.data.raw.NAME, with find(manual_dir) -> Source and the words WANTED
 DATASETS = (
     "synthetic",
     "lip",
@@ -31,39 +30,6 @@ DATASETS = (
 )
 _IGNORED = "255 (does not count)"
 _SHOWN = 20  # problems that stop a build; --check lists all
-
-
-def define_flags() -> None:
-    """The flags of `hparse build DATASET`."""
-    flags.DEFINE_string("manual_dir", None, "The dataset's raw folder, or its parent.")
-    flags.DEFINE_string("data_dir", "data", "Where the built datasets lie.")
-    flags.DEFINE_bool("check", False, "Only read the raw files and list every problem.")
-    flags.DEFINE_bool("skip-bad", False, "Leave out what has a problem, and list it in metadata.")
-    flags.DEFINE_bool("report", False, f"Draw {REPORT} beside the files: samples and classes.")
-    flags.DEFINE_string("hierarchy", None, "For `folder`: the file of its classes (.json, .py).")
-    flags.DEFINE_string("name", "folder", "For `folder`: the dataset's name, for config.dataset.")
-    flags.DEFINE_string("beam", None, "Options of an Apache Beam pipeline that writes the files.")
-    flags.DEFINE_alias("skip_bad", "skip-bad")
-
-
-def main(argv: list[str]) -> int:
-    """`hparse build DATASET --manual_dir=RAW --data_dir=OUT`; 1 when --check finds a problem."""
-    if len(argv) != 1:
-        raise UsageError(f"which dataset? known are {', '.join(DATASETS)}")
-    values = flags.FLAGS
-    if values.check:
-        return check_raw(argv[0], values.manual_dir, values.hierarchy)
-    build(
-        argv[0],
-        values.data_dir,
-        values.manual_dir,
-        hierarchy=values.hierarchy,
-        name=values.name,
-        skip_bad=values["skip-bad"].value,
-        beam=values.beam,
-        report=values.report,
-    )
-    return 0
 
 
 def build(
@@ -170,7 +136,7 @@ def _check_name(dataset: str, name: str, hierarchy: str | None) -> None:
 
 
 def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None) -> Source:
-    module = importlib.import_module(f"hparse_jax.data.builders.{dataset}")
+    module = importlib.import_module(f"hparse_jax.data.raw.{dataset}")
     folder = None
     if module.WANTED:
         if manual_dir is None:

@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from hparse_jax.config import Config
-from hparse_jax.data.canvas import CanvasBatch, group_by_canvas
+from hparse_jax.data.buckets import CanvasBatch, group_by_canvas
 from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import (

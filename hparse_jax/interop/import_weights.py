@@ -2,33 +2,14 @@
 
 import jax
 import numpy as np
-from absl import flags
 
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.checkpoint import save_variables
+from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.torch_file import read_weights
 from hparse_jax.models import build_model
-from hparse_jax.training.checkpoint import save_variables
-from hparse_jax.training.state import initial_variables
-
-
-def define_flags() -> None:
-    """The flags of `hparse import-weights`."""
-    flags.DEFINE_enum("format", None, list(FORMATS), "What the file is.", required=True)
-    flags.DEFINE_string("workdir", None, "A new folder for the imported weights.", required=True)
-    flags.DEFINE_integer("depth", None, "Of a ResNet, where a format has several; default: 101.")
-
-
-def main(argv: list[str]) -> None:
-    """`hparse import-weights --format=F FILE --workdir=DIR`: .pth or .safetensors.
-
-    The workdir of a backbone serves as config.init_from, that of `cnif-official` also for
-    `evaluate` and `predict`.
-    """
-    if len(argv) != 1:
-        raise UsageError("give one file of weights")
-    import_weights(argv[0], flags.FLAGS.format, flags.FLAGS.workdir, flags.FLAGS.depth)
+from hparse_jax.training.step import initial_variables
 
 
 def import_weights(file: str, name: str, workdir: str, depth: int | None = None) -> None:

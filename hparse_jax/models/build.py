@@ -7,11 +7,11 @@ from flax import linen as nn
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.bare import BareResNet, BareVGG
-from hparse_jax.models.cnif_official import CNIFOfficial
-from hparse_jax.models.deeplab import Attention, DeepLabV2
-from hparse_jax.models.fcn import FCN8s
-from hparse_jax.models.parser import Parser
-from hparse_jax.models.segnet import SegNet
+from hparse_jax.models.baselines.deeplab import Attention, DeepLabV2
+from hparse_jax.models.baselines.fcn import FCN8s
+from hparse_jax.models.baselines.segnet import SegNet
+from hparse_jax.models.cnif import Parser
+from hparse_jax.models.released import CNIFOfficial
 
 _BASELINES = {"segnet": SegNet, "fcn8s": FCN8s, "deeplab_v2": DeepLabV2, "attention": Attention}
 

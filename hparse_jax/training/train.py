@@ -11,46 +11,22 @@ import time
 
 import jax
 import numpy as np
-from absl import flags
 from jax.experimental import multihost_utils
-from ml_collections import config_flags
 from tqdm import tqdm
 
+from hparse_jax import sharding
+from hparse_jax.checkpoint import Checkpoints, claim_workdir, start_from
 from hparse_jax.config import Config, validate
 from hparse_jax.data.stream import dataset_hierarchy, num_photos, training_stream
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.errors import InputError
+from hparse_jax.inference.evaluate import evaluate
 from hparse_jax.joints import require_joints
 from hparse_jax.models import build_model
-from hparse_jax.parsing.evaluate import evaluate
-from hparse_jax.training import distributed
-from hparse_jax.training.checkpoint import Checkpoints, claim_workdir, start_from
 from hparse_jax.training.optimizer import BACKBONES
-from hparse_jax.training.state import create_state, make_train_step
+from hparse_jax.training.step import create_state, make_train_step
 from hparse_jax.training.writer import Writer
 
 TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
-
-
-def define_flags() -> None:
-    """The flags of `hparse train`."""
-    config_flags.DEFINE_config_file("config", None, "A file of configs/, or one's own.")
-    flags.mark_flag_as_required("config")
-    flags.DEFINE_string("workdir", None, "Where the run is written and resumed.", required=True)
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of a job of several.")
-    flags.DEFINE_integer("num_processes", None, "How many processes the job has.")
-    flags.DEFINE_integer("process_id", None, "Which of them this one is, from 0.")
-    flags.DEFINE_bool("distributed", False, "Find the other processes by itself (TPU pod, SLURM).")
-
-
-def main(argv: list[str]) -> int | None:
-    """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`."""
-    values = flags.FLAGS
-    if argv:
-        raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
-    distributed.initialize(
-        values.coordinator, values.num_processes, values.process_id, values.distributed
-    )
-    return train(values.config, values.workdir)
 
 
 def train(config: Config, workdir: str | os.PathLike) -> int:
@@ -76,8 +52,8 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         raise InputError(
             f"config.init_from={config.init_from}: is this run's own --workdir; give another one"
         )
-    mesh = distributed.data_mesh()
-    distributed.check_batch(config.batch_size, config.accumulate, mesh)
+    mesh = sharding.data_mesh()
+    sharding.check_batch(config.batch_size, config.accumulate, mesh)
     photos = num_photos(config, config.train_split)
     if not photos:
         raise InputError(f"split {config.train_split} of {config.dataset} is empty; build it again")
@@ -89,7 +65,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     lead = jax.process_index() == 0
     model = build_model(config.model, hierarchy)
     step_of = make_train_step(model, config, mesh, total)
-    put = functools.partial(distributed.global_batch, mesh)
+    put = functools.partial(sharding.global_batch, mesh)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep_checkpoints))
         if (checkpoints.latest or 0) >= total:

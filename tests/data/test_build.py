@@ -14,10 +14,9 @@ from raw_folders import (
 )
 
 from hparse_jax.config import Config
-from hparse_jax.data import build as build_module
 from hparse_jax.data.build import build, check_raw
 from hparse_jax.data.stream import num_photos, open_split
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.errors import InputError
 
 
 def config(data_dir):
@@ -86,7 +85,6 @@ def test_wrong_arguments(tmp_path, dataset, manual_dir, options, expected):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("dataset", [d for d in build_module.DATASETS if d != "synthetic"])
 def test_another_folder_is_told_what_the_datasets_holds(tmp_path, dataset):
     write(tmp_path / "raw" / "readme.txt", "not here")
     options = {"hierarchy": write_people(tmp_path / "people.json")} if dataset == "folder" else {}
@@ -139,7 +137,7 @@ def test_the_command_checks_then_builds_without_what_is_bad(tmp_path):
 
 def test_a_killed_build_reads_as_not_built_and_is_cleared_away(raw, tmp_path):
     code = (
-        "import sys, time; from hparse_jax.data.builders import dataset\n"
+        "import sys, time; from hparse_jax.data.raw import records as dataset\n"
         "encode = dataset.encode\n"
         "def slow(*arguments):\n"
         "    time.sleep(1)\n"
@@ -162,9 +160,3 @@ def test_a_killed_build_reads_as_not_built_and_is_cleared_away(raw, tmp_path):
     target = build("fashion_clothing", tmp_path / "data", raw)
     assert list(folder.iterdir()) == [target]
     assert num_photos(config(tmp_path / "data"), "val") == 2
-
-
-@pytest.mark.parametrize("arguments", [[], ["lip", "cihp"]])
-def test_the_verb_wants_one_dataset(arguments):
-    with pytest.raises(UsageError, match="which dataset"):
-        build_module.main(arguments)

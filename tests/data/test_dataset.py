@@ -25,9 +25,9 @@ from raw_folders import (
 from hparse_jax import get_hierarchy
 from hparse_jax.config import Config
 from hparse_jax.data.build import build
-from hparse_jax.data.builders import dataset as dataset_module
-from hparse_jax.data.builders.dataset import Tally
-from hparse_jax.data.builders.source import LeftOut, Sample
+from hparse_jax.data.raw import records as dataset_module
+from hparse_jax.data.raw.records import Tally
+from hparse_jax.data.raw.source import LeftOut, Sample
 from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
 from hparse_jax.errors import InputError
 

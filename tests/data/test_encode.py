@@ -15,9 +15,9 @@ from raw_folders import (
     png,
 )
 
-from hparse_jax.data.builders.encode import encode
-from hparse_jax.data.builders.labels import png_labels
-from hparse_jax.data.builders.source import Sample, Source
+from hparse_jax.data.raw.encode import encode
+from hparse_jax.data.raw.labels import png_labels
+from hparse_jax.data.raw.source import Sample, Source
 from hparse_jax.data.stream import decode
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import hierarchy_from_json

@@ -12,10 +12,10 @@ from ccp_folder import LABEL_LIST, write_labels, write_photo
 
 from hparse_jax.config import Config
 from hparse_jax.data.build import build, check_raw
-from hparse_jax.data.builders import cfpd
-from hparse_jax.data.builders.clothing_co_parsing import CLASS_OF
-from hparse_jax.data.builders.dataset import check, split_samples
-from hparse_jax.data.builders.fashion_clothing import find
+from hparse_jax.data.raw import cfpd
+from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF
+from hparse_jax.data.raw.fashion_clothing import find
+from hparse_jax.data.raw.records import check, split_samples
 from hparse_jax.data.stream import open_split
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy

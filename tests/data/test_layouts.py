@@ -21,8 +21,8 @@ from raw_folders import (
 )
 
 from hparse_jax.data.build import build
-from hparse_jax.data.builders import atr
-from hparse_jax.data.builders.dataset import split_samples
+from hparse_jax.data.raw import atr
+from hparse_jax.data.raw.records import split_samples
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared"
 SAMPLES = SHARED / "data" / "fixtures"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hparse_jax.config import Config
-from hparse_jax.data.canvas import canvas_size
+from hparse_jax.data.buckets import canvas_size
 from hparse_jax.data.stream import (
     decode,
     evaluation_batches,

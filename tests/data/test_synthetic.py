@@ -10,8 +10,8 @@ import hparse_jax
 from hparse_jax.config import Config
 from hparse_jax.data import stream
 from hparse_jax.data.build import build
-from hparse_jax.data.builders import synthetic
-from hparse_jax.data.builders.synthetic_people import draw
+from hparse_jax.data.raw import synthetic
+from hparse_jax.data.synthetic.people import draw
 
 HIERARCHY = hparse_jax.get_hierarchy("synthetic")
 ID = {name: i for i, name in enumerate(HIERARCHY.levels[0].nodes)}

@@ -13,18 +13,18 @@ import torch_writer as w
 from flax import linen as nn
 
 import hparse_jax
+from hparse_jax.checkpoint import load_run, start_from
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
+from hparse_jax.inference.multiscale import Scorer
 from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.import_weights import import_weights
 from hparse_jax.models import ParserOutput, build_model
 from hparse_jax.models.layers import max_pool, normalise
 from hparse_jax.models.output import LevelOutput
-from hparse_jax.parsing.scales import Scorer
-from hparse_jax.training.checkpoint import load_run, start_from
-from hparse_jax.training.distributed import data_mesh
-from hparse_jax.training.state import create_state, initial_variables
+from hparse_jax.sharding import data_mesh
+from hparse_jax.training.step import create_state, initial_variables
 
 GOLDEN = pathlib.Path(__file__).parents[3] / "shared" / "golden" / "cnif_official"
 # BGR 0-255 minus a mean, of Caffe's files and their descendants; ImageNet's mean and std

@@ -8,8 +8,8 @@ import pytest
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.models.fcn import _onto_corners
-from hparse_jax.models.segnet import pool_with_places, unpool
+from hparse_jax.models.baselines.fcn import _onto_corners
+from hparse_jax.models.baselines.segnet import pool_with_places, unpool
 from hparse_jax.models.vgg import VGG
 
 LIP = get_hierarchy("lip")
@@ -87,7 +87,7 @@ def test_attention_supervises_every_scale():
 
 
 def test_fcns_weights_double_a_map_bilinearly_at_the_start():
-    from hparse_jax.models.fcn import Double
+    from hparse_jax.models.baselines.fcn import Double
 
     x = jnp.arange(5.0)[None, None, :, None] + jnp.zeros((1, 4, 1, 2))
     module = Double()

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from hparse_jax.config import Config, LossConfig, ModelConfig, OptimizerConfig
-from hparse_jax.data.builders import clothing_co_parsing
-from hparse_jax.data.builders.encode import encode
-from hparse_jax.data.builders.files import Files
+from hparse_jax.data.raw import clothing_co_parsing
+from hparse_jax.data.raw.encode import encode
+from hparse_jax.data.raw.files import Files
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
 from hparse_jax.models.layers import normalise, resize
-from hparse_jax.training.distributed import data_mesh
-from hparse_jax.training.state import create_state, make_train_step
+from hparse_jax.sharding import data_mesh
+from hparse_jax.training.step import create_state, make_train_step
 
 RAW = pathlib.Path(__file__).parents[3] / "shared" / "data" / "clothing-co-parsing"
 SIZE = (129, 97)

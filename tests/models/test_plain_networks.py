@@ -12,7 +12,7 @@ from flax import linen as nn
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.training.state import initial_variables
+from hparse_jax.training.step import initial_variables
 
 PARTS = get_hierarchy("pascal_person_part").parts_only()
 NAMES = ("segnet", "fcn8s", "deeplab_v2", "attention")

@@ -10,7 +10,7 @@ SHARDED_NORM = """
 import jax, numpy as np
 import hparse_jax
 from hparse_jax.models.norm import BatchNorm
-from hparse_jax.training.distributed import batch_sharding, data_mesh, replicated
+from hparse_jax.sharding import batch_sharding, data_mesh, replicated
 assert jax.device_count() == 4
 mesh = data_mesh()
 norm = BatchNorm()

@@ -7,19 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from hparse_jax.config import Config, ModelConfig
-from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.models import build_model
-from hparse_jax.training.checkpoint import (
+from hparse_jax.checkpoint import (
     Checkpoints,
     claim_workdir,
     load_run,
     save_variables,
     start_from,
 )
-from hparse_jax.training.distributed import data_mesh
-from hparse_jax.training.state import create_state, initial_variables
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.models import build_model
+from hparse_jax.sharding import data_mesh
+from hparse_jax.training.step import create_state, initial_variables
 
 PASCAL = get_hierarchy("pascal_person_part")
 PARTS = PASCAL.parts_only()

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
+from hparse_jax.checkpoint import claim_workdir, load_run, read_settings
 from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.training.checkpoint import claim_workdir, load_run, read_settings
 
 
 def arrays_of(workdir, step):

@@ -7,8 +7,8 @@ import pytest
 import hparse_jax
 from hparse_jax.config import Config, LossConfig, ModelConfig
 from hparse_jax.models import build_model
-from hparse_jax.training.distributed import data_mesh
-from hparse_jax.training.state import create_state, make_train_step
+from hparse_jax.sharding import data_mesh
+from hparse_jax.training.step import create_state, make_train_step
 
 HIERARCHY = hparse_jax.get_hierarchy("pascal_person_part")
 

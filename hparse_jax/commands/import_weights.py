@@ -1,0 +1,25 @@
+"""The verb `import-weights`: a published file of weights -> a workdir."""
+
+from absl import flags
+
+from hparse_jax.errors import UsageError
+from hparse_jax.interop.formats import FORMATS
+from hparse_jax.interop.import_weights import import_weights
+
+
+def define_flags() -> None:
+    """The flags of `hparse import-weights`."""
+    flags.DEFINE_enum("format", None, list(FORMATS), "What the file is.", required=True)
+    flags.DEFINE_string("workdir", None, "A new folder for the imported weights.", required=True)
+    flags.DEFINE_integer("depth", None, "Of a ResNet, where a format has several; default: 101.")
+
+
+def main(argv: list[str]) -> None:
+    """`hparse import-weights --format=F FILE --workdir=DIR`: .pth or .safetensors.
+
+    The workdir of a backbone serves as config.init_from, that of `cnif-official` also for
+    `evaluate` and `predict`.
+    """
+    if len(argv) != 1:
+        raise UsageError("give one file of weights")
+    import_weights(argv[0], flags.FLAGS.format, flags.FLAGS.workdir, flags.FLAGS.depth)

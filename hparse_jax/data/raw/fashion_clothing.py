@@ -1,0 +1,132 @@
+"""Fashion Clothing (CNIF section 4.1): Clothing Co-Parsing, CFPD and Fashionista together.
+
+```
+RAW/clothing-co-parsing/photos/...         see clothing_co_parsing.py; or RAW itself is this folder
+RAW/**/fashon_parsing_data.mat             see cfpd.py
+RAW/**/fashionista*.mat                    see fashionista.py
+RAW/splits/{train,val}.txt                 optional: one id a line
+```
+
+Any of the three may be absent. Without lists a tenth of each, drawn with a fixed seed, is for
+validation. Photos that hold a label without a class are left out and counted. The parts come under
+terms of their own; CNIF's own lists are not public.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+from hparse_jax.data.raw import cfpd, clothing_co_parsing, fashionista
+from hparse_jax.data.raw.files import Files
+from hparse_jax.data.raw.source import Labels, Sample, Source, find_list, read_ids
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+
+CCP = "clothing-co-parsing"
+WANTED = (
+    f"the folder {CCP} (photos/, annotations/, label_list.mat), CFPD's fashon_parsing_data.mat "
+    "with its photos, Fashionista's .mat file, or a folder that holds any of them"
+)
+SHARES = {"train": 0.9, "val": 0.1}
+
+
+def find(manual_dir: pathlib.Path) -> Source:
+    """The samples of the parts that are there. Raises InputError when there is none."""
+    raw = Files(manual_dir)
+    problems = raw.problems
+    lists = _lists(raw, problems)
+    found: dict[str, Callable[[], Source]] = {}
+    own: dict[str, str] = {}
+    for root in (manual_dir, manual_dir / CCP):
+        if (root / "photos").is_dir():
+            files = raw if root == manual_dir else Files(root)
+            own = _lists(files, problems)
+            found["ccp"] = functools.partial(clothing_co_parsing.find, files, own)
+            lists = {} if root == manual_dir else lists
+            break
+    for name, module, pattern in (
+        ("cfpd", cfpd, "fash*on_parsing_data.mat"),
+        ("fashionista", fashionista, "fashionista*.mat"),
+    ):
+        mats = sorted(p for depth in ("", "*/", "*/*/") for p in manual_dir.glob(depth + pattern))
+        mats = [mat for mat in mats if raw.has(mat.relative_to(manual_dir).as_posix())]
+        if mats:
+            found[name] = functools.partial(module.find, mats[0])
+    parts: dict[str, Source] = {}
+    for name, find_part in found.items():
+        try:
+            parts[name] = find_part()
+        except InputError as error:  # the other parts may have problems, too
+            problems.append(str(error))
+    if not found:
+        raise InputError(f"{manual_dir}: holds none of the three datasets; give {WANTED}")
+    samples = [
+        dataclasses.replace(sample, family=name)
+        for name, part in parts.items()
+        for sample in part.samples
+    ]
+    problems += [p for part in parts.values() for p in part.problems if p not in problems]
+    if lists:
+        samples = _take_listed(raw, lists, samples, problems)
+    counts = {name: len(part.samples) for name, part in parts.items()}
+    notes = {key: value for part in parts.values() for key, value in part.notes.items()}
+    return Source(
+        hierarchy=get_hierarchy("fashion_clothing"),
+        samples=samples,
+        read_image=functools.partial(_read_image, parts),
+        read_labels=functools.partial(_read_labels, parts),
+        place=functools.partial(_place, parts),
+        problems=problems,
+        shares=SHARES,
+        splits=tuple(lists or own),
+        notes={"splits": _told(samples), "parts": counts, **notes},
+    )
+
+
+def _lists(files: Files, problems: list[str]) -> dict[str, str]:
+    """split -> its list; both or none."""
+    found = {split: find_list(files, split) for split in SHARES}
+    lists = {split: name for split, name in found.items() if name is not None}
+    if len(lists) == 1:
+        missing = next(split for split in SHARES if split not in lists)
+        where = files.where(next(iter(lists.values())))
+        problems.append(f"{where}: no list of split {missing} beside it; give both lists or none")
+    return lists
+
+
+def _told(samples: list[Sample]) -> str:
+    drawn = sorted({s.family for s in samples if s.split is None})
+    listed = sorted({s.family for s in samples if s.split is not None})
+    told = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
+    told += [f"{', '.join(drawn)} drawn with seed 0, 9 : 1"] if drawn else []
+    return "; ".join(told)
+
+
+def _take_listed(
+    files: Files, lists: dict[str, str], samples: list[Sample], problems: list[str]
+) -> list[Sample]:
+    known = {sample.id: sample for sample in samples}
+    taken = []
+    for split, name in lists.items():
+        for photo_id in read_ids(files, problems, name):
+            if photo_id in known:
+                taken.append(dataclasses.replace(known[photo_id], split=split))
+            else:
+                problems.append(
+                    f"{files.where(name)}: lists {photo_id}, but no dataset here has such a photo "
+                    "with labels; remove the line or add the files"
+                )
+    return taken
+
+
+def _read_image(parts: dict[str, Source], sample: Sample) -> bytes:
+    return parts[sample.family].read_image(sample)
+
+
+def _read_labels(parts: dict[str, Source], sample: Sample) -> Labels:
+    return parts[sample.family].read_labels(sample)
+
+
+def _place(parts: dict[str, Source], sample: Sample, name: str) -> str:
+    return parts[sample.family].place(sample, name)

@@ -1,0 +1,110 @@
+"""PASCAL-Person-Part: the merged label pictures, or the raw annotations of PASCAL-Part.
+
+```
+RAW/JPEGImages/ID.jpg
+RAW/SegmentationPart/ID.png      palette PNG, value = class; or
+RAW/Annotations_Part/ID.mat      PASCAL-Part: 24 parts of a person, merged into 6 as below
+RAW/list/{train_id,val_id}.txt
+```
+"""
+
+import functools
+import io
+import pathlib
+
+import numpy as np
+import scipy.io
+
+from hparse_jax.data.raw.files import Files
+from hparse_jax.data.raw.labels import read_png, what_is_wrong
+from hparse_jax.data.raw.source import (
+    Labels,
+    Sample,
+    Source,
+    file_place,
+    find_list,
+    find_root,
+    pair,
+    read_photo,
+)
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+
+WANTED = "PASCAL-Person-Part's folder (JPEGImages/, SegmentationPart/ or Annotations_Part/, list/)"
+_IMAGES, _MERGED, _RAW = "JPEGImages", "SegmentationPart", "Annotations_Part"
+
+# part of PASCAL-Part -> class; l and r are the person's left and right
+CLASS_OF = {
+    **dict.fromkeys(
+        ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
+        "head",
+    ),
+    **dict.fromkeys(("torso", "neck"), "torso"),
+    **dict.fromkeys(("luarm", "ruarm"), "upper-arm"),
+    **dict.fromkeys(("llarm", "rlarm", "lhand", "rhand"), "lower-arm"),
+    **dict.fromkeys(("luleg", "ruleg"), "upper-leg"),
+    **dict.fromkeys(("llleg", "rlleg", "lfoot", "rfoot"), "lower-leg"),
+}
+
+
+def find(manual_dir: pathlib.Path) -> Source:
+    """The samples of both splits. Raises InputError when the folder or a list is not there."""
+    names = ("pascal-person-part", "pascal_person_part", "PASCAL-Person-Part")
+    files = Files(find_root(manual_dir, names, (_MERGED, _RAW)))
+    merged = files.has_folder(_MERGED)
+    labels, suffix = (_MERGED, ".png") if merged else (_RAW, ".mat")
+    samples = []
+    for split in ("train", "val"):
+        listed = find_list(files, split)
+        if listed is None:
+            files.problems.append(
+                f"{files.root / 'list' / f'{split}_id.txt'}: missing; PASCAL-Person-Part's lists "
+                "name the photos of each split"
+            )
+            continue
+        samples += pair(files, files.problems, _IMAGES, labels, split, listed, (suffix,))
+    hierarchy = get_hierarchy("pascal_person_part")
+    read = functools.partial(read_png, files, hierarchy) if merged else None
+    return Source(
+        hierarchy=hierarchy,
+        samples=samples,
+        read_image=functools.partial(read_photo, files),
+        read_labels=read or functools.partial(read_parts, files),
+        place=functools.partial(file_place, files),
+        problems=files.problems,
+        splits=("train", "val"),
+        notes={
+            "splits": "lists of the raw folder",
+            "labels": "merged pictures" if merged else "merged from PASCAL-Part",
+        },
+    )
+
+
+def read_parts(files: Files, sample: Sample) -> Labels:
+    """The merged parts of every person of a PASCAL-Part annotation. Raises InputError."""
+    where, data = files.where(sample.label), files.read(sample.label)
+    try:
+        objects = scipy.io.loadmat(io.BytesIO(data), variable_names=["anno"])["anno"][0, 0][
+            "objects"
+        ]
+        ids = None
+        classes = get_hierarchy("pascal_person_part").levels[0].nodes
+        for thing in objects.ravel():
+            if ids is None:
+                ids = np.zeros(thing["mask"].shape, np.uint8)
+            if str(thing["class"][0]) != "person" or not thing["parts"].size:
+                continue
+            for part in thing["parts"].ravel():
+                ids[part["mask"] > 0] = classes.index(CLASS_OF[str(part["part_name"][0])])
+    except KeyError as error:
+        raise InputError(
+            f"{where}: holds no {error} or that is no part of a person; is this PASCAL-Part's file?"
+        ) from error
+    except Exception as error:  # scipy answers a broken file with errors of many types
+        raise InputError(
+            f"{where}: not a readable PASCAL-Part file ({what_is_wrong(data, error)}); "
+            "get the file again"
+        ) from error
+    if ids is None:
+        raise InputError(f"{where}: annotates no object; remove it from the list")
+    return Labels(ids)

@@ -1,0 +1,251 @@
+"""A source -> a TFDS dataset of ArrayRecord files, written in parallel and in constant memory.
+
+TFDS's own writer keeps up to 1 GB of records in memory and needs TensorFlow beyond that, so the
+files are written here; names, metadata and the rename at the end are TFDS's.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from tensorflow_datasets.core import dataset_builder, hashing
+from tqdm import tqdm
+
+from hparse_jax.data.raw.encode import Encoded, encode, features, record
+from hparse_jax.data.raw.source import LeftOut, Sample, Source, draw_splits
+from hparse_jax.errors import InputError
+from hparse_jax.storage import ahead
+
+_SHARD = 4096  # samples a file
+_AHEAD = 4  # samples a thread reads in advance
+
+
+@dataclasses.dataclass
+class Tally:
+    """What was seen of some samples: sums that add up.
+
+    problems: of samples that cannot be used, whose ids are in bad. left_out: ids of the photos
+    without a place among the classes; unmapped: how many photos hold each such label. pixels: of
+    each id; photos_with: how many photos hold it. heights, widths: of the `photos` that are good.
+    size: bytes of their records.
+    """
+
+    photos: int = 0
+    size: int = 0
+    problems: list[str] = dataclasses.field(default_factory=list)
+    bad: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    unmapped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
+    photos_with: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
+    heights: list[int] = dataclasses.field(default_factory=list)
+    widths: list[int] = dataclasses.field(default_factory=list)
+
+    def add(self, sample: Sample, seen: "Encoded | InputError | LeftOut") -> bool:
+        """Counts one sample; whether it is good."""
+        if isinstance(seen, InputError):
+            self.problems.append(str(seen))
+            self.bad.append(sample.id)
+        elif isinstance(seen, LeftOut):
+            self.left_out.append(sample.id)
+            self.unmapped.update(seen.args)
+        else:
+            self.photos += 1
+            self.pixels += seen.pixels
+            self.photos_with += seen.pixels > 0
+            self.heights.append(seen.size[0])
+            self.widths.append(seen.size[1])
+        return isinstance(seen, Encoded)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(Tally))
+        )
+
+    def to_json(self) -> dict:
+        tree = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return tree | {name: tree[name].tolist() for name in ("pixels", "photos_with")}
+
+    @staticmethod
+    def from_json(tree: dict) -> "Tally":
+        """The inverse of `to_json`."""
+        arrays = {name: np.array(tree[name]) for name in ("pixels", "photos_with")}
+        return Tally(**{**tree, **arrays, "unmapped": collections.Counter(tree["unmapped"])})
+
+
+class Dataset(dataset_builder.FileReaderBuilder):
+    """TFDS's builder of every dataset here. write: fills the folder and returns the splits."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, name: str, data_dir: str | os.PathLike):
+        self.name = name
+        self.write: Callable[[Dataset], list[tfds.core.SplitInfo]] | None = None
+        super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Photographs of people, every pixel with a body-part or clothing label.",
+            features=features(),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        self.info.set_splits(tfds.core.SplitDict(self.write(self)))
+
+
+def check(source: Source) -> Tally:
+    """Reads every sample and writes nothing."""
+    tally = Tally()
+    with _progress(len(source.samples), "checking") as bar:
+        for sample, seen in _in_threads(source, source.samples):
+            tally.add(sample, seen)
+            bar.update()
+    return tally
+
+
+def split_samples(source: Source) -> dict[str, list[Sample]]:
+    """The samples of each split; splits that the layout does not list are drawn.
+
+    Then every photo is read once before: only those with a place among the classes are drawn from.
+    """
+    samples = source.samples
+    if any(sample.split is None for sample in samples):
+        seen = check(source)
+        without = {*seen.left_out, *seen.bad}
+        drawn = draw_splits([s for s in samples if s.id not in without], source.shares)
+        split_of = {sample.id: sample.split for sample in drawn}
+        first = next(iter(source.shares))
+        samples = [
+            dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
+        ]
+    drawn_ones = source.shares if any(s.split is None for s in source.samples) else ()
+    order = [*drawn_ones, *source.splits, *(s.split for s in samples)]
+    splits: dict[str, list[Sample]] = {split: [] for split in order}
+    for sample in samples:
+        splits[sample.split].append(sample)
+    return splits
+
+
+def write(
+    dataset: Dataset, source: Source, splits: dict[str, list[Sample]], beam: str | None = None
+) -> tuple[list[tfds.core.SplitInfo], dict[str, Tally]]:
+    """Writes the splits into the dataset's folder.
+
+    beam: options of an Apache Beam pipeline whose workers each write whole files; None: threads of
+    this process. Either way the same files. What could not be used is in the tallies.
+    """
+    shards: list[tuple[str, str, list[Sample]]] = []  # split, path, samples
+    templates = {}
+    for split, samples in splits.items():
+        # TFDS's order: shuffled, the same on every machine
+        hasher = hashing.Hasher(split)
+        samples = sorted(samples, key=lambda s: hasher.hash_key(s.id))
+        count = -(-len(samples) // _SHARD)
+        templates[split] = tfds.core.ShardedFileTemplate(
+            data_dir=dataset.data_path,
+            dataset_name=dataset.name,
+            split=split,
+            filetype_suffix="array_record",
+        )
+        for i in range(count):
+            path = templates[split].sharded_filepath(shard_index=i, num_shards=count)
+            shards.append((split, os.fspath(path), samples[i::count]))
+    if beam is None:
+        with _progress(sum(len(s) for _, _, s in shards), "writing") as bar:
+            tallies = [write_shard(source, path, some, bar) for _, path, some in shards]
+    else:
+        tallies = _write_with_beam(source, shards, beam)
+    infos, totals = [], {}
+    for split in splits:
+        own = [t for (name, _, _), t in zip(shards, tallies, strict=True) if name == split]
+        totals[split] = sum(own, Tally())
+        infos.append(
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=[t.photos for t in own],
+                num_bytes=totals[split].size,
+                filename_template=templates[split],
+            )
+        )
+    return infos, totals
+
+
+def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> Tally:
+    """Writes one file of records."""
+    layout, tally = features(), Tally()
+    writer = ArrayRecordWriter(path, "group_size:1")
+    try:
+        for sample, seen in _in_threads(source, samples):
+            if tally.add(sample, seen):
+                data = layout.serialize_example(layout.encode_example(record(seen)))
+                tally.size += len(data)
+                writer.write(data)
+            bar.update()
+    finally:
+        writer.close()
+    return tally
+
+
+def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
+    _, path, samples = shard
+    tally = write_shard(source, path, samples, tqdm(disable=True))
+    pathlib.Path(f"{path}.json").write_text(json.dumps(tally.to_json()))
+
+
+def _write_with_beam(
+    source: Source, shards: list[tuple[str, str, list[Sample]]], options: str
+) -> list[Tally]:
+    try:
+        import apache_beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError(
+            "--beam needs Apache Beam, which is not installed; pip install apache-beam"
+        ) from error
+
+    try:
+        pipeline = apache_beam.Pipeline(options=PipelineOptions(options.split()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--beam={options}: {error}") from error
+    with pipeline:
+        _ = (
+            pipeline
+            | apache_beam.Create(shards)
+            | apache_beam.Reshuffle()
+            | apache_beam.Map(functools.partial(_write_one, source))
+        )
+    tallies = []
+    for _, path, _ in shards:
+        report = pathlib.Path(f"{path}.json")
+        tallies.append(Tally.from_json(json.loads(report.read_text())))
+        report.unlink()
+    return tallies
+
+
+def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample, object]]:
+    """(sample, what `encode` returned or raised) in order, a few samples in advance."""
+
+    def seen(sample):
+        try:
+            return sample, encode(source, sample)
+        except (InputError, LeftOut) as error:
+            return sample, error
+
+    threads = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        yield from ahead(pool, seen, samples, threads * _AHEAD)
+
+
+def _progress(total: int, what: str) -> tqdm:
+    return tqdm(total=total, desc=what, unit=" photos", disable=not sys.stderr.isatty())

@@ -1,0 +1,234 @@
+"""What every raw layout is brought to: samples, and how one of them is read.
+
+A layout's module (lip.py, folder.py, ...) finds the files and says how a label is read; checking,
+encoding and writing are the same for all of them.
+"""
+
+import collections
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hparse_jax.data.raw.files import Files, is_safe
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy
+
+PHOTOS = (".jpg", ".jpeg", ".png")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One photo. image, label: names of its files; label is None where a split has no labels.
+
+    split: None when the layout lists none, so that it is drawn. family: a part of the dataset that
+    every drawn split gets its share of.
+    """
+
+    id: str
+    image: str
+    label: str | None
+    split: str | None = None
+    family: str = ""
+
+
+class Labels(NamedTuple):
+    """Leaf ids of a photo. png: a file that already holds exactly them, to be kept as it is."""
+
+    ids: UInt8[np.ndarray, "h w"]
+    png: bytes | None = None
+
+
+class LeftOut(Exception):
+    """A photo that the classes have no place for. args: the names of the labels without one."""
+
+
+@dataclasses.dataclass
+class Source:
+    """A raw dataset. Readers raise InputError for a broken file, and LeftOut.
+
+    place: where a sample's file of that name lies, for messages.
+    problems: what is wrong with lists and files before any is opened. shares: the fraction of each
+    split when splits are drawn; the first one gets the rest. notes: kept in the dataset's metadata.
+    splits: those that the layout has lists or folders for, be their photos good or not.
+    """
+
+    hierarchy: Hierarchy
+    samples: list[Sample]
+    read_image: Callable[[Sample], bytes]
+    read_labels: Callable[[Sample], Labels]
+    place: Callable[[Sample, str], str]
+    problems: list[str] = dataclasses.field(default_factory=list)
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)
+    notes: dict = dataclasses.field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        first: dict[str, Sample] = {}
+        for sample in self.samples:
+            if sample.id in first:
+                self.problems.append(
+                    f"{self.place(sample, sample.image)}: id {sample.id} occurs in split "
+                    f"{sample.split} and in {first[sample.id].split}; keep one of them"
+                )
+            else:
+                first[sample.id] = sample
+        self.samples = list(first.values())
+
+
+def read_photo(files: Files, sample: Sample) -> bytes:
+    """The bytes of a photo's file."""
+    return files.read(sample.image)
+
+
+def file_place(files: Files, sample: Sample, name: str) -> str:
+    """The `place` of sources whose names are those of files."""
+    return files.where(name)
+
+
+def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[str]):
+    """The raw folder: manual_dir itself or one of `names` in it, whichever holds a marker.
+
+    Raises InputError when none does.
+    """
+    for root in (manual_dir, *(manual_dir / name for name in names)):
+        if any((root / marker).exists() for marker in markers):
+            return root
+    inside = f", nor do {' and '.join(f'{n}/' for n in names)} in it" if names else ""
+    raise InputError(
+        f"{manual_dir}: does not hold {' or '.join(markers)}{inside}; --manual_dir must be the "
+        "dataset's raw folder or its parent"
+    )
+
+
+def find_list(files: Files, split: str, folders: Iterable[str] = ("",)) -> str | None:
+    """The list of a split: SPLIT_id.txt or SPLIT.txt, in one of the folders or list/, splits/."""
+    for folder in (*folders, "list", "lists", "splits"):
+        for name in (f"{split}_id.txt", f"{split}.txt"):
+            path = f"{folder}/{name}".lstrip("/")
+            if files.has(path):
+                return path
+    return None
+
+
+def pair(
+    files: Files,
+    problems: list[str],
+    images: str,
+    labels: str | None,
+    split: str | None = None,
+    listed: str | None = None,
+    label_suffixes: tuple[str, ...] = (".png",),
+    family: Callable[[str], str] = lambda photo_id: "",
+    without: Iterable[str] = (),
+) -> list[Sample]:
+    """The samples of a folder of photos and a folder of labels with the same stems.
+
+    listed: the file that lists them, one id a line; without it, all of them. labels: None for
+    photos that come without. without: ids of photos that need no label and are then left out. What
+    does not fit goes to `problems`.
+    """
+    missing = [f for f in (images, labels) if f is not None and not files.has_folder(f)]
+    if missing:
+        problems.append(f"{files.root / missing[0]}: no such folder; unpack the dataset again")
+        return []
+    photos = files.stems(images, PHOTOS)
+    masks = {} if labels is None else files.stems(labels, label_suffixes)
+    if listed is None:
+        ids = sorted(set(photos) - set(without))
+        if not ids:
+            problems.append(f"{files.root / images}: no photo in it; unpack the dataset again")
+        for stem in sorted(set(masks) - set(photos)):
+            problems.append(
+                f"{files.where(masks[stem][0])}: has no photo {images}/{stem}.jpg; "
+                "add the photo or remove the label"
+            )
+    else:
+        ids = read_ids(files, problems, listed)
+    samples = []
+    for photo_id in ids:
+        told = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
+        for stems, folder, what in ((photos, images, "photo"), (masks, labels, "label")):
+            if folder is None:
+                continue
+            found = stems.get(photo_id, [])
+            if len(found) > 1:
+                problems.append(f"{files.where(found[0])}: {found[1]} has the same id; keep one")
+            elif not found and what == "label" and not told:
+                problems.append(
+                    f"{files.where(photos[photo_id][0])}: has no label "
+                    f"{folder}/{photo_id}{label_suffixes[0]}; add the label or remove the photo"
+                )
+            elif not found:
+                problems.append(
+                    f"{told}there is no {what} of it in {folder}; add the file or remove the line"
+                )
+        files_of = [photos.get(photo_id, [])]
+        files_of += [] if labels is None else [masks.get(photo_id, [])]
+        if all(len(found) == 1 for found in files_of):
+            image, label = (*(found[0] for found in files_of), None)[:2]
+            samples.append(Sample(photo_id, image, label, split, family(photo_id)))
+    return samples
+
+
+def read_ids(files: Files, problems: list[str], name: str) -> list[str]:
+    """The ids of a list file; what is wrong with it goes to `problems`."""
+    where = files.where(name)
+    try:
+        lines = files.read_list(name)
+    except InputError as error:
+        problems.append(str(error))
+        return []
+    if not lines:
+        problems.append(f"{where}: lists no photo; put one id a line into it")
+    ids: dict[str, None] = {}
+    for line in lines:
+        stem, suffix = os.path.splitext(line)
+        stem = stem if suffix.lower() in PHOTOS else line
+        if not is_safe(stem):
+            problems.append(
+                f"{where}: {line!r} leads out of the folder; ids are names without .. or leading /"
+            )
+        elif stem in ids:
+            problems.append(f"{where}: lists {stem} twice; keep one line")
+        else:
+            ids[stem] = None
+    return list(ids)
+
+
+def draw_splits(samples: list[Sample], shares: dict[str, float]) -> list[Sample]:
+    """Gives the samples without a split one, the same ones on every machine.
+
+    Every family gives its share to every split; the first split of `shares` gets the rest. Each of
+    the others gets at least one photo.
+    """
+    undrawn = sorted((s for s in samples if s.split is None), key=lambda s: s.id)
+    if not undrawn:
+        return samples
+    order = np.random.default_rng(0).permutation(len(undrawn))
+    families: dict[str, list[str]] = collections.defaultdict(list)
+    for i in order:
+        families[undrawn[i].family].append(undrawn[i].id)
+    first, *others = shares
+    drawn: dict[str, str] = {}
+    taken: collections.Counter = collections.Counter()
+    seen = 0
+    for name in sorted(families):
+        members = iter(families[name])
+        seen += len(families[name])
+        for split in others:
+            wanted = round(shares[split] * seen)
+            if seen == len(undrawn):
+                wanted = max(1, wanted)
+            for photo_id in itertools.islice(members, max(0, wanted - taken[split])):
+                drawn[photo_id] = split
+                taken[split] += 1
+    return [
+        s if s.split is not None else dataclasses.replace(s, split=drawn.get(s.id, first))
+        for s in samples
+    ]

@@ -1,0 +1,77 @@
+"""A split of a built dataset -> label PNGs named by id, and a zip of them for a server."""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from hparse_jax.config import Config
+from hparse_jax.data.raw.files import is_safe
+from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
+from hparse_jax.errors import InputError
+from hparse_jax.inference.photos import write_bytes
+from hparse_jax.inference.predictor import Parser
+from hparse_jax.render import label_png
+from hparse_jax.storage import ahead
+
+_THREADS = min(4, os.cpu_count() or 1)
+
+
+def submit(
+    parser: Parser,
+    config: Config,
+    split: str,
+    output: str | os.PathLike,
+    indexed: bool = False,
+    batch_size: int | None = None,
+) -> pathlib.Path:
+    """Parses the photos of a split of config.dataset and returns the path of the zip.
+
+    Writes OUT/ID.png for every photo, at its own size, pixel value = leaf id: 8-bit grey, which
+    LIP's server takes, or indexed with the hierarchy's palette; then OUT/DATASET_SPLIT.zip with all
+    of them. The zip appears when it is complete. Raises InputError when the split is not there,
+    and when its classes are not the parser's.
+    """
+    output = pathlib.Path(output)
+    records = open_split(config, split)
+    trained, there = parser.hierarchy, dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
+    if trained.levels[0].nodes != there.levels[0].nodes:
+        raise InputError(
+            f"dataset {config.dataset} has the classes of hierarchy {there.name}, this parser "
+            f"those of {trained.name}; parse it with a parser of its own"
+        )
+    palette = parser.hierarchy.palette_at(0) if indexed else None
+
+    def read(index):
+        photo_id, image, _ = decode(records[index], parser.hierarchy)
+        if not is_safe(photo_id):
+            raise InputError(f"record {photo_id}: its id leads out of the folder; build it again")
+        return photo_id, image
+
+    def write(parsed):
+        photo_id, result = parsed
+        path = output / f"{photo_id}.png"
+        write_bytes(path, label_png(result.labels, palette))
+        return path
+
+    archive = output / f"{config.dataset}_{split}.zip"
+    unfinished = archive.with_name(f".{archive.name}.unfinished")
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            ThreadPoolExecutor(_THREADS) as pool,
+            zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as members,
+            tqdm(total=len(records), desc=split, unit="photo", disable=None) as bar,
+        ):
+            photos = ahead(pool, read, range(len(records)), 2 * _THREADS)
+            for path in ahead(pool, write, parser.stream(photos, batch_size), 2 * _THREADS):
+                members.write(path, path.relative_to(output).as_posix())
+                bar.update()
+        os.replace(unfinished, archive)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"{len(records)} label maps of {config.dataset} {split} in {output}; zip: {archive}")
+    return archive

@@ -1,0 +1,125 @@
+"""What training carries from step to step, and one step."""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from hparse_jax.config import Config
+from hparse_jax.losses import count_valid, parsing_loss
+from hparse_jax.models.layers import normalise
+from hparse_jax.sharding import batch_sharding, replicated
+from hparse_jax.training.optimizer import learning_rate, make_optimizer
+
+
+@flax.struct.dataclass
+class TrainState:
+    """step: how many steps are done. variables: {"params", "batch_stats"}."""
+
+    step: jax.Array
+    variables: dict
+    optimizer: optax.OptState
+
+
+def initial_variables(model: nn.Module, seed: int) -> dict:
+    """Random weights: a pure function of the model and the seed."""
+    # Shapes of weights do not depend on the size of the image.
+    images = jnp.zeros((1, 33, 33, 3), jnp.float32)
+    # The rbg generator compiles several times faster than the default one.
+    variables = model.init(jax.random.key(seed, impl="rbg"), images, train=False)
+    return {"batch_stats": {}, **variables}  # a network without batch norm has none
+
+
+def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int) -> TrainState:
+    """The state before the first step, replicated over the mesh."""
+
+    def create():
+        variables = initial_variables(model, config.seed)
+        optimizer = make_optimizer(config.optimizer, total_steps).init(variables["params"])
+        return TrainState(jnp.zeros((), jnp.int32), variables, optimizer)
+
+    return jax.jit(create, out_shardings=replicated(mesh))()
+
+
+def make_train_step(
+    model: nn.Module, config: Config, mesh: Mesh, total_steps: int
+) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, dict]]:
+    """The jitted step: state, images uint8 [b, h, w, 3], labels uint8 [b, h, w] -> state, metrics.
+
+    Images and labels are sharded over the mesh; the state is replicated and donated. With
+    config.accumulate = n the batch is taken in n pieces whose gradients add up to those of the
+    whole batch (batch norm sees the pieces one by one). metrics: scalars by name.
+    """
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    rate = learning_rate(config.optimizer, total_steps)
+
+    def loss_of(params, batch_stats, images, labels, dropout, valid_pixels):
+        output, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalise(images, config.mean, config.std, config.channels),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": dropout},
+        )
+        loss, terms = parsing_loss(output, labels, model.hierarchy, config.loss, valid_pixels)
+        return loss, (terms, updated.get("batch_stats", {}))
+
+    gradient_of = jax.value_and_grad(loss_of, has_aux=True)
+
+    def step(state: TrainState, images, labels):
+        params, batch_stats = state.variables["params"], state.variables["batch_stats"]
+        dropout = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        valid_pixels = count_valid(labels)
+
+        def piece(carry, piece_of_batch):
+            batch_stats, sums = carry
+            (loss, (terms, batch_stats)), gradients = gradient_of(
+                params, batch_stats, *piece_of_batch, valid_pixels
+            )
+            return (batch_stats, jax.tree.map(jnp.add, sums, (loss, terms, gradients))), None
+
+        if config.accumulate == 1:
+            (loss, (terms, batch_stats)), gradients = gradient_of(
+                params, batch_stats, images, labels, dropout, valid_pixels
+            )
+        else:
+            pieces = jax.tree.map(_cut(config.accumulate), (images, labels))
+            pieces = (*pieces, jax.random.split(dropout, config.accumulate))
+            first = jax.tree.map(lambda x: x[0], pieces)
+            (loss, (terms, _)), gradients = jax.eval_shape(
+                gradient_of, params, batch_stats, *first, valid_pixels
+            )
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (loss, terms, gradients))
+            (batch_stats, (loss, terms, gradients)), _ = jax.lax.scan(
+                piece, (batch_stats, zeros), pieces
+            )
+
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
+        metrics = {
+            "loss": loss,
+            "learning_rate": rate(state.step),
+            "gradient_norm": optax.tree.norm(gradients),
+            **{f"loss/{name}": term for name, term in terms.items()},
+        }
+        variables = {"params": optax.apply_updates(params, updates), "batch_stats": batch_stats}
+        return TrainState(state.step + 1, variables, optimizer_state), metrics
+
+    batch = batch_sharding(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(replicated(mesh), batch, batch),
+        out_shardings=(replicated(mesh), replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def _cut(pieces: int):
+    # Image i goes to piece i mod n, so that every device cuts its own part of the batch.
+    def cut(x):
+        return jnp.moveaxis(x.reshape(x.shape[0] // pieces, pieces, *x.shape[1:]), 1, 0)
+
+    return cut

@@ -1,0 +1,230 @@
+"""LIP's analyses as a user runs them: `hparse evaluate` with its flags, then the scripts of
+experiments/lip on its JSON. A random DeepLabV2 parses tiny drawn photos."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from raw_folders import jpeg, png, write
+
+from hparse_jax.checkpoint import load_run, save_variables
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.data.build import build
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.inference.evaluate import evaluate as score_split
+from hparse_jax.models import build_model
+from hparse_jax.training.step import initial_variables
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "experiments" / "lip"
+SIZE = (48, 40)
+HEADLESS = "c"
+
+
+def labels_of(photo_id, classes, head):
+    """Noise of all classes; photo c has none of the head's."""
+    labels = np.random.default_rng(ord(photo_id)).integers(0, classes, SIZE).astype(np.uint8)
+    if photo_id == HEADLESS:
+        labels[np.isin(labels, head)] = 0
+    return labels
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A run of LIP whose data_dir holds LIP (val: a, b, c) and ATR (test: d, e)."""
+    folder = tmp_path_factory.mktemp("lip")
+    for split, ids in (("train", "g"), ("val", "abc")):
+        for i in ids:
+            labels = labels_of(i, 20, (1, 2, 4, 13))
+            write(folder / f"raw/lip/{split}_images/{i}.jpg", jpeg(SIZE, ord(i)))
+            write(folder / f"raw/lip/{split}_segmentations/{i}.png", png(labels))
+    for split, ids in (("train", "f"), ("test", "de")):
+        write(folder / f"raw/humanparsing/{split}_id.txt", "\n".join(ids))
+        for i in ids:
+            write(folder / f"raw/humanparsing/JPEGImages/{i}.jpg", jpeg(SIZE, ord(i)))
+            labels = png(labels_of(i, 18, ()))
+            write(folder / f"raw/humanparsing/SegmentationClassAug/{i}.png", labels)
+    for name in ("lip", "atr"):
+        build(name, folder / "data", folder / "raw")
+    model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
+    config = Config(dataset="lip", data_dir=str(folder / "data"), model=model, eval_batch_size=2)
+    hierarchy = get_hierarchy("lip").parts_only()
+    network = build_model(model, hierarchy)
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(network, 0)
+    save_variables(folder / "run", config, hierarchy, variables)
+    return folder / "run"
+
+
+def run(*command, code=0):
+    """What such a process prints: stdout, or with code 1 its one line on stderr."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        (line,) = done.stderr.splitlines()
+        return line
+    return done.stdout
+
+
+def picture_size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def evaluate(workdir, *options, code=0):
+    return run("-m", "hparse_jax", "evaluate", f"--workdir={workdir}", *options, code=code)
+
+
+@pytest.fixture(scope="module")
+def report(workdir):
+    """(file, JSON, printed text) of an evaluation with every analysis within LIP."""
+    lists = workdir.parent
+    write(lists / "all.txt", "a\nb\nc\n")
+    write(lists / "occlusion.txt", "c\n")
+    file = lists / "report.json"
+    printed = evaluate(
+        workdir,
+        f"--factors={lists / 'all.txt'},{lists / 'occlusion.txt'},derived",
+        "--object_sizes",
+        "--input_sizes=65,153",
+        "--scales=0.75",
+        f"--output={file}",
+    )
+    return file, json.loads(file.read_text()), printed
+
+
+def test_the_flags_land_in_the_json(report):
+    _, tree, printed = report
+    (parts,) = tree["levels"]
+    counts = {name: entry["images"] for name, entry in tree["factors"].items()}
+    assert counts == {"all": 3, "occlusion": 1, "full-body": 2, "upper-body": 0, "head-missed": 1}
+    derived = {name: entry["derived"] for name, entry in tree["factors"].items()}
+    assert [name for name in derived if not derived[name]] == ["all", "occlusion"]
+    # all photos together are the split; the photo of one list is that of another
+    assert tree["factors"]["all"]["per_class"] == parts["per_class"]
+    assert tree["factors"]["occlusion"]["iou"] == tree["factors"]["head-missed"]["iou"]
+    sizes = {name: entry["images"] for name, entry in tree["object_sizes"].items()}
+    assert sizes == {"small": 3, "medium": 0, "large": 0}
+    assert tree["object_sizes"]["small"]["per_class"] == parts["per_class"]
+    assert list(tree["input_sizes"]) == ["65", "153"]
+    for text in ("head-missed", "(derived from labels)", "small", "input sizes"):
+        assert text in printed
+
+
+def test_input_sizes_are_scored_at_one_scale(report, workdir):
+    trained = load_run(workdir)
+    network = build_model(trained.config.model, trained.hierarchy)
+    alone = score_split(
+        trained.variables, network, trained.config, trained.hierarchy, side=65, scales=(1.0,)
+    )
+    assert report[1]["input_sizes"]["65"] == alone["levels"][0]
+    assert report[1]["scales"] == [0.75]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--input_sizes=\u00b2", "whole numbers in 17..2048"),
+        ("--input_sizes=9000", "whole numbers in 17..2048"),
+        ("--dataset=", "the name of a built dataset"),
+        ("--output=.", "is a folder"),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line(workdir, flag, message):
+    assert message in evaluate(workdir, flag, code=1)
+
+
+def test_a_list_of_another_split_is_refused(workdir, tmp_path):
+    write(tmp_path / "back-view.txt", "a\nd\n")
+    before = sorted(workdir.iterdir())
+    line = evaluate(workdir, f"--factors={tmp_path / 'back-view.txt'}", code=1)
+    assert "back-view.txt: 1 ids are not in the split, the first is d" in line
+    assert sorted(workdir.iterdir()) == before
+
+
+def test_another_dataset_is_scored_over_the_common_classes(workdir):
+    line = evaluate(workdir, "--dataset=atr", "--split=test", code=1)
+    assert "add --correspondence" in line
+    evaluate(workdir, "--dataset=atr", "--split=test", "--correspondence=lip_atr")
+    file = workdir / "evaluation_atr_lip_atr_test_0.json"
+    tree = json.loads(file.read_text())
+    (common,) = tree["levels"]
+    assert (tree["dataset"], tree["trained_on"], tree["images"]) == ("atr", "lip", 2)
+    assert tree["correspondence"] == "lip_atr"
+    assert (common["name"], len(common["per_class"])) == (
+        "common",
+        16,
+    )  # all of ATR but belt and bag
+    chart = file.with_suffix(".jpg")
+    printed = run(SCRIPTS / "table6_atr.py", f"Random={file}", f"--chart={chart}")
+    assert f"{100 * common['mean_iou']:.2f}" in printed.splitlines()[-1]
+    assert min(picture_size(chart)) > 100
+
+
+@pytest.mark.parametrize(
+    ("script", "paper", "value"),
+    [
+        ("table2", "42.92", lambda t: t["levels"][0]["pixel_accuracy"]),
+        ("table4", "66.78", lambda t: t["levels"][0]["iou"]["hair"]),
+        ("table6_sizes", "31.71", lambda t: t["object_sizes"]["small"]["mean_iou"]),
+        ("table6_inputs", "38.97", lambda t: t["input_sizes"]["153"]["mean_iou"]),
+        ("figure5", "112.00", lambda t: t["factors"]["head-missed"]["mean_iou"]),
+    ],
+)
+def test_the_scripts_print_the_papers_rows_beside_ours(report, tmp_path, script, paper, value):
+    file, tree, _ = report
+    chart = tmp_path / "chart.jpg"
+    printed = run(SCRIPTS / f"{script}.py", f"Random={file}", f"--chart={chart}")
+    *above, ours = printed.splitlines()
+    assert any(paper in line for line in above)
+    assert ours.startswith("Random (ours)")
+    assert f"{100 * value(tree):.2f}" in ours.split()
+    assert min(picture_size(chart)) > 100
+
+
+def test_figures_of_counts(report, workdir, tmp_path):
+    printed = run(SCRIPTS / "figure4.py", f"val={report[0]}", f"--chart={tmp_path / '4.jpg'}")
+    paper, ours = (line.split() for line in printed.splitlines()[1:])
+    assert paper[-6:] == ["21028", "19081", "13672", "403", "3386", "2778"]
+    assert ours[-6:] == ["1", "2", "0", "-", "1", "-"]
+    metadata = workdir.parent / "data" / "lip" / "1.0.0" / "metadata.json"
+    printed = run(SCRIPTS / "figure3.py", metadata, tmp_path / "3.jpg")
+    photos = dict(line.split() for line in printed.splitlines())
+    assert (photos["hat"], photos["coat"], len(photos)) == ("3", "4", 19)
+    assert min(picture_size(tmp_path / "3.jpg")) > 100
+
+
+def test_a_script_says_when_the_paper_scored_other_photos(workdir, tmp_path):
+    scores = {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3}
+    file = write(tmp_path / "atr.json", json.dumps({"dataset": "atr", "levels": [scores]}))
+    told = subprocess.run(
+        [sys.executable, SCRIPTS / "table2.py", f"Ours={file}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "dataset is atr, the paper's rows: lip" in told.stderr
+
+
+def test_joints_are_drawn_over_photos(workdir, tmp_path):
+    picture = tmp_path / "figure7.jpg"
+    run(SCRIPTS / "figure7.py", f"--workdir={workdir}", f"--output={picture}", "--photos=2")
+    # two photos in one row, each with its true and its predicted joints
+    with Image.open(picture) as sheet:
+        pixels = np.asarray(sheet).astype(int)
+    cell = round(320 * SIZE[1] / SIZE[0])
+    assert pixels.shape == (320 + 2 * 8, 4 * cell + 5 * 8, 3)
+    # labels of noise have their joints in the middle; only dots and letters are full colours
+    rows, columns = np.nonzero(np.ptp(pixels[8:-8, 8 : 8 + cell], -1) > 150)
+    assert 0.35 * 320 < np.median(rows) < 0.65 * 320
+    assert 0.35 * cell < np.median(columns) < 0.75 * cell
