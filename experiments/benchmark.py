@@ -47,9 +47,10 @@ from hparse_jax.joints import joint_heatmaps
 from hparse_jax.losses import structure_weights
 from hparse_jax.models import build_model
 from hparse_jax.models.baselines.deeplab import Attention
+from hparse_jax.models.build import initial_variables
 from hparse_jax.models.layers import normalise
 from hparse_jax.sharding import batch_sharding, data_mesh
-from hparse_jax.training.step import create_state, initial_variables, make_train_step
+from hparse_jax.training.step import create_state, make_train_step
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "config file")
 _CASES = flags.DEFINE_list("cases", ["stream", "inference", "training"], "what to measure")

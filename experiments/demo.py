@@ -22,10 +22,10 @@ from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
 from hparse_jax.inference.evaluate import evaluate, table
 from hparse_jax.inference.parse import predict
-from hparse_jax.inference.photos import write_bytes
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.models import build_model
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
+from hparse_jax.storage import write_bytes
 from hparse_jax.training.train import train
 
 FOLDER = pathlib.Path("demo")

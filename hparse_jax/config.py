@@ -9,14 +9,13 @@ import math
 import typing
 
 from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import Hierarchy
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(unsafe_hash=True)  # modules hold a copy of it as a static attribute
 class ModelConfig:
     # "cnif", or a baseline of LIP (section 3): "segnet", "fcn8s", "deeplab_v2", "attention"; for
-    # these only width and dtype count, and the parts are their only level; or what imported weights
-    # make: "cnif_official" (the released network), "resnet", "vgg16" (backbones by themselves)
+    # these only width and dtype count, and the leaves are their only level; or the network that
+    # CNIF's authors released, "cnif_official", for imported weights
     name: str = "cnif"
     depth: int = 101  # ResNet: 18, 34, 50 or 101
     output_stride: int = 16  # input pixels per pixel of the last block: 8 or 16
@@ -34,11 +33,6 @@ class ModelConfig:
     stop_gradient: bool = False  # True: no gradient flows through the messages
     auxiliary: bool = False  # a head on block 3 for the auxiliary loss
     dtype: str = "auto"  # compute type: "float32", "bfloat16"; "auto": bfloat16 on GPU and TPU
-
-    def hierarchy_of(self, hierarchy: Hierarchy) -> Hierarchy:
-        """The levels of a hierarchy that this network has."""
-        whole = self.hierarchy and self.name in ("cnif", "cnif_official")
-        return hierarchy if whole else hierarchy.parts_only()
 
 
 @dataclasses.dataclass
@@ -106,8 +100,6 @@ _CHOICES = {
         "deeplab_v2",
         "attention",
         "cnif_official",
-        "resnet",
-        "vgg16",
     ),
     "channels": ("rgb", "bgr"),
     "model.depth": (18, 34, 50, 101),

@@ -141,7 +141,7 @@ class Hierarchy:
             for node in range(len(self.levels[level].nodes))
         )
 
-    def parts_only(self) -> "Hierarchy":
+    def leaves_only(self) -> "Hierarchy":
         """The same leaves without the coarser levels (Table 6, "backbone")."""
         return dataclasses.replace(self, levels=(dataclasses.replace(self.levels[0], parents=()),))
 

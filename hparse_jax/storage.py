@@ -1,11 +1,48 @@
-"""Work in threads whose results come in order, with a bounded number of them in memory."""
+"""Files that are whole or absent, names that stay in their folder, and bounded read-ahead."""
 
 import collections
+import contextlib
+import json
+import os
+import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 
-def ahead(
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    Makes the folder when needed; after an error nothing is left behind and `path` is as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Writes a file that is either complete or absent, making its folder when needed."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike, tree: object) -> None:
+    """Writes JSON, complete or absent."""
+    write_bytes(path, (json.dumps(tree, indent=1) + "\n").encode())
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a relative path stays below the folder it is joined to."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(name) and ".." not in parts and parts[0] != "" and ":" not in parts[0]
+
+
+def read_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, calls: int
 ) -> Iterator[object]:
     """`map(function, items)` in a pool of threads, in order, at most `calls` calls in advance."""

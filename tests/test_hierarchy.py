@@ -191,8 +191,8 @@ def test_level_names_differ_and_make_file_names(name):
         hierarchy_from_json(tree)
 
 
-def test_parts_only_keeps_the_leaves():
-    parts = get_hierarchy("lip").parts_only()
+def test_leaves_only_keeps_the_leaves():
+    parts = get_hierarchy("lip").leaves_only()
     assert len(parts.levels) == 1
     assert parts.levels[0].nodes == get_hierarchy("lip").levels[0].nodes
     assert parts.flip_pairs == get_hierarchy("lip").flip_pairs

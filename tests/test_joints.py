@@ -167,7 +167,7 @@ def image_terms(logits, labels):
         plain, _ = parsing_loss(
             output_of(logits[i : i + 1]),
             labels[i : i + 1],
-            LIP.parts_only(),
+            LIP.leaves_only(),
             LossConfig(),
             jnp.float32(count),
         )
@@ -182,7 +182,7 @@ def image_terms(logits, labels):
 def test_every_image_is_weighted_by_its_own_error(pair, structure, added):
     logits, labels = pair
     config = LossConfig(structure=structure)
-    loss, terms = parsing_loss(output_of(logits), labels, LIP.parts_only(), config)
+    loss, terms = parsing_loss(output_of(logits), labels, LIP.leaves_only(), config)
     sums, errors = image_terms(logits, labels)
     expected = sum(s * (e + added) for s, e in zip(sums, errors, strict=True))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -195,7 +195,7 @@ def test_the_gradient_is_the_error_times_that_of_cross_entropy(pair):
     logits, labels = pair
 
     def loss(logits, config, labels, count):
-        return parsing_loss(output_of(logits), labels, LIP.parts_only(), config, count)[0]
+        return parsing_loss(output_of(logits), labels, LIP.leaves_only(), config, count)[0]
 
     count = jnp.float32((labels != 255).sum())
     structured = jax.grad(loss)(logits, LossConfig(structure="product"), labels, count)
@@ -208,7 +208,7 @@ def test_the_gradient_is_the_error_times_that_of_cross_entropy(pair):
 def test_joints_can_be_taken_on_another_grid(pair):
     logits, labels = pair
     config = LossConfig(structure="product", structure_stride=4, structure_constants="paper")
-    _, terms = parsing_loss(output_of(logits), labels, LIP.parts_only(), config)
+    _, terms = parsing_loss(output_of(logits), labels, LIP.leaves_only(), config)
     errors = []
     for i in range(len(labels)):
         grid = labels[i, ::4, ::4]
@@ -228,7 +228,7 @@ def test_a_perfect_prediction_has_no_error_on_any_crop(size, stride):
     logits = np.full((1, 5, 6, 20), -100, np.float32)
     logits[..., 5], logits[..., 9] = 0.52 - rows - 0.5 * columns, 0
     config = LossConfig(structure="product", structure_stride=stride)
-    _, terms = parsing_loss(output_of(jnp.asarray(logits)), labels[None], LIP.parts_only(), config)
+    _, terms = parsing_loss(output_of(jnp.asarray(logits)), labels[None], LIP.leaves_only(), config)
     assert float(terms["structure"]) == 0.0
 
 

@@ -92,7 +92,7 @@ def test_a_level_with_direct_inference_alone_counts_once(case):
     output, labels = case
     leaf = output.levels[0]
     output = ParserOutput((leaf.replace(top_down=None, fused=leaf.direct),), None)
-    loss, terms = parsing_loss(output, labels, HIERARCHY.parts_only(), LossConfig())
+    loss, terms = parsing_loss(output, labels, HIERARCHY.leaves_only(), LossConfig())
     assert list(terms) == ["parts/direct"]
     np.testing.assert_allclose(loss, mean_cross_entropy(leaf.direct, labels), rtol=1e-5)
 

@@ -15,8 +15,8 @@ from hparse_jax.inference.correspondence import read_correspondence
 from hparse_jax.inference.evaluate import evaluate, table
 from hparse_jax.inference.groups import factors, object_sizes
 from hparse_jax.inference.multiscale import parse_scales
-from hparse_jax.inference.photos import write_bytes
 from hparse_jax.models import build_model
+from hparse_jax.storage import write_bytes
 
 _INPUT_SIZES = (17, 2048)  # pixels of the longer side
 

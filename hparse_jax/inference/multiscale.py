@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.models.build import levels_of
 from hparse_jax.models.layers import normalise
 from hparse_jax.sharding import batch_sharding, data_mesh, replicated
 
@@ -64,9 +65,8 @@ class Scorer:
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
-        self.hierarchy = config.model.hierarchy_of(hierarchy)
+        self.hierarchy = levels_of(config.model, hierarchy)
         self._model = model
-        self._backbone_alone = config.model.name in ("resnet", "vgg16")
         self._colours = (tuple(config.mean), tuple(config.std), config.channels)
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
@@ -96,11 +96,6 @@ class Scorer:
         devices (see `batch_size`). The colours outside the photos have no influence; how much
         of the canvas they take has some, for the network averages over all of it.
         """
-        if self._backbone_alone:
-            raise InputError(
-                "this workdir holds an imported backbone alone, which parses nothing; train a "
-                "parser from it with --config.init_from"
-            )
         images, sizes = jax.device_put(
             (images, np.asarray(sizes, np.int32)), batch_sharding(self._mesh)
         )

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.inference.photos import Photo, find_photos, read_photo, write_bytes
+from hparse_jax.inference.photos import Photo, find_photos, read_photo
 from hparse_jax.inference.predictor import Parser, Result
 from hparse_jax.render import label_png, overlay, picture_jpeg, with_legend
-from hparse_jax.storage import ahead
+from hparse_jax.storage import read_ahead, write_bytes
 
 _THREADS = min(4, os.cpu_count() or 1)  # that decode and encode pictures
 _AHEAD = 2 * _THREADS  # photos decoded, and results encoded, in advance: bounds the memory
@@ -41,7 +41,7 @@ def predict(
     failures: list[str] = []
 
     def readable(pool: ThreadPoolExecutor) -> Iterator[tuple[Photo, UInt8[np.ndarray, "_ _ 3"]]]:
-        for photo, image in zip(photos, ahead(pool, _read, photos, _AHEAD), strict=True):
+        for photo, image in zip(photos, read_ahead(pool, _read, photos, _AHEAD), strict=True):
             if isinstance(image, InputError):
                 failures.append(str(image))
                 bar.update()
@@ -58,7 +58,7 @@ def predict(
         ThreadPoolExecutor(_THREADS) as pool,
         tqdm(total=len(photos), desc="predict", unit="photo", disable=None) as bar,
     ):
-        for error in ahead(pool, write, parser.stream(readable(pool), batch_size), _AHEAD):
+        for error in read_ahead(pool, write, parser.stream(readable(pool), batch_size), _AHEAD):
             failures += [str(error)] if error else []
             bar.update()
     print(f"{len(photos) - len(failures)} of {len(photos)} photographs parsed into {output}")

@@ -12,14 +12,15 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
-from hparse_jax.checkpoint import load_run
+from hparse_jax.checkpoint import load_backbone, load_run
 from hparse_jax.config import Config
 from hparse_jax.data.buckets import group_by_canvas
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import Scorer, Scores
 from hparse_jax.inference.photos import read_photo
-from hparse_jax.models import build_model
+from hparse_jax.models.build import NETWORKS, build_backbone, build_model
+from hparse_jax.workdir import BackboneSettings, is_backbone
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
 
@@ -150,8 +151,9 @@ class Parser:
         """
         output = _apply(self._model, self._variables, _normalised(images))
         named = dict(output.auxiliary or {})
-        if self.config.model.name == "cnif_official":
-            return named | {f"level{i}": x.fused for i, x in enumerate(output.levels, 1)}
+        own_names = NETWORKS[self.config.model.name].outputs
+        if own_names:
+            return named | {n: x.fused for n, x in zip(own_names, output.levels, strict=True)}
         for level, maps in zip(self.hierarchy.levels, output.levels, strict=True):
             named[level.name] = maps.fused
             for source in ("direct", "top_down", "bottom_up"):
@@ -167,14 +169,32 @@ class Parser:
         return tuple(_apply(self._model, self._variables, _normalised(images), method="features"))
 
 
+class Backbone:
+    """An imported backbone by itself: it gives features and parses nothing."""
+
+    def __init__(self, settings: BackboneSettings, variables: dict):
+        self._model = build_backbone(settings.name, settings.model)
+        self._variables = variables
+
+    def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """The outputs of the backbone's blocks [b, h', w', c]; see `Parser.features`."""
+        return tuple(_apply(self._model, self._variables, _normalised(images), method="__call__"))
+
+    def __call__(self, photos):
+        raise InputError(
+            "an imported backbone parses nothing by itself; train a parser from it with "
+            "config.init_from"
+        )
+
+
 def load_parser(
     workdir_or_file: str | os.PathLike,
     step: int | None = None,
     scales: tuple[float, ...] | None = None,
     flip: bool = False,
     max_side: int = MAX_SIDE,
-) -> Parser:
-    """The parser that a training run made.
+) -> "Parser | Backbone":
+    """The parser that a training run made, or an imported backbone, for its features alone.
 
     workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
     step: of the checkpoint, default the last. scales: default the run's `eval_scales`.
@@ -185,7 +205,9 @@ def load_parser(
         if step not in (None, int(path.name)):
             raise InputError(f"{path} is the checkpoint of step {path.name}, not of step {step}")
         path, step = path.parent.parent, int(path.name)
-    run = load_run(str(path), step)
+    if is_backbone(path):
+        return Backbone(*load_backbone(path))
+    run = load_run(path, step)
     return Parser(
         run.config,
         run.hierarchy,

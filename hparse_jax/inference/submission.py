@@ -9,13 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from hparse_jax.config import Config
-from hparse_jax.data.raw.files import is_safe
 from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
 from hparse_jax.errors import InputError
-from hparse_jax.inference.photos import write_bytes
 from hparse_jax.inference.predictor import Parser
 from hparse_jax.render import label_png
-from hparse_jax.storage import ahead
+from hparse_jax.storage import is_safe_name, read_ahead, replacing, write_bytes
 
 _THREADS = min(4, os.cpu_count() or 1)
 
@@ -47,7 +45,7 @@ def submit(
 
     def read(index):
         photo_id, image, _ = decode(records[index], parser.hierarchy)
-        if not is_safe(photo_id):
+        if not is_safe_name(photo_id):
             raise InputError(f"record {photo_id}: its id leads out of the folder; build it again")
         return photo_id, image
 
@@ -58,20 +56,15 @@ def submit(
         return path
 
     archive = output / f"{config.dataset}_{split}.zip"
-    unfinished = archive.with_name(f".{archive.name}.unfinished")
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            ThreadPoolExecutor(_THREADS) as pool,
-            zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as members,
-            tqdm(total=len(records), desc=split, unit="photo", disable=None) as bar,
-        ):
-            photos = ahead(pool, read, range(len(records)), 2 * _THREADS)
-            for path in ahead(pool, write, parser.stream(photos, batch_size), 2 * _THREADS):
-                members.write(path, path.relative_to(output).as_posix())
-                bar.update()
-        os.replace(unfinished, archive)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        replacing(archive) as unfinished,
+        ThreadPoolExecutor(_THREADS) as pool,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as members,
+        tqdm(total=len(records), desc=split, unit="photo", disable=None) as bar,
+    ):
+        photos = read_ahead(pool, read, range(len(records)), 2 * _THREADS)
+        for path in read_ahead(pool, write, parser.stream(photos, batch_size), 2 * _THREADS):
+            members.write(path, path.relative_to(output).as_posix())
+            bar.update()
     print(f"{len(records)} label maps of {config.dataset} {split} in {output}; zip: {archive}")
     return archive

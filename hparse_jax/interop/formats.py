@@ -12,6 +12,7 @@ import numpy as np
 
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
+from hparse_jax.workdir import BackboneSettings
 
 _IMAGENET = {
     "mean": (123.675, 116.28, 103.53),
@@ -133,23 +134,20 @@ def _official() -> list:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """rows: the table. unused: patterns of keys that are left behind. model: what it makes, for a
-    depth. preprocessing: config fields that travel with the weights."""
+    """rows: the table. unused: patterns of keys that are left behind. settings: a depth -> the
+    config of the network, or the settings of the backbone, that these weights are for."""
 
     rows: list[tuple[str, str, Callable]]
     unused: tuple[str, ...]
-    model: Callable[[int], ModelConfig]
-    preprocessing: dict
+    settings: Callable[[int], Config | BackboneSettings]
     depths: tuple[int, ...]
-    dataset: str = "lip"
-
-    def config(self, depth: int) -> Config:
-        """The config of a workdir that holds these weights."""
-        return Config(dataset=self.dataset, model=self.model(depth), **self.preprocessing)
 
 
-def _resnet(stem: str) -> Callable[[int], ModelConfig]:
-    return lambda depth: ModelConfig(name="resnet", depth=depth, stem=stem, dtype="float32")
+def _resnet(stem: str, images: dict) -> Callable[[int], BackboneSettings]:
+    def settings(depth):
+        return BackboneSettings("resnet", ModelConfig(depth=depth, stem=stem), **images)
+
+    return settings
 
 
 _COUNTERS = r".*\.num_batches_tracked"
@@ -157,27 +155,32 @@ FORMATS = {
     "cnif-official": Format(
         _official(),
         (_COUNTERS,),
-        lambda depth: ModelConfig(
-            name="cnif_official", depth=101, output_stride=8, multi_grid=True, dtype="float32"
+        lambda depth: Config(
+            dataset="lip",
+            model=ModelConfig(
+                name="cnif_official",
+                depth=depth,
+                output_stride=8,
+                multi_grid=True,
+                dtype="float32",
+            ),
+            **_BGR,
         ),
-        _BGR,
         (101,),
     ),
     "resnet101-deepstem": Format(
-        _DEEP_STEM + _blocks(""), (_COUNTERS, r"fc\..*"), _resnet("deep"), _BGR, (101,)
+        _DEEP_STEM + _blocks(""), (_COUNTERS, r"fc\..*"), _resnet("deep", _BGR), (101,)
     ),
     "pytorch-encoding": Format(
         _ENCODING_STEM + _blocks(""),
         (_COUNTERS, r"fc\..*"),
-        _resnet("deep"),
-        _IMAGENET,
+        _resnet("deep", _IMAGENET),
         (101, 50),
     ),
     "torchvision-resnet": Format(
         _conv_norm("conv1", "bn1", "resnet/stem1") + _blocks(""),
         (_COUNTERS, r"fc\..*"),
-        _resnet("conv7"),
-        _IMAGENET,
+        _resnet("conv7", _IMAGENET),
         (101, 50, 34, 18),
     ),
     "torchvision-vgg16": Format(
@@ -187,8 +190,7 @@ FORMATS = {
             for row in _conv_bias(rf"features\.{key}", f"vgg/conv{name}")
         ],
         (r"classifier\..*",),
-        lambda depth: ModelConfig(name="vgg16", dtype="float32"),
-        _IMAGENET,
+        lambda depth: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
         (16,),
     ),
 }

@@ -1,15 +1,15 @@
-"""The verb `import-weights`: a published file of weights -> a workdir."""
+"""A published file of weights -> a workdir."""
 
 import jax
 import numpy as np
 
-from hparse_jax.checkpoint import save_variables
+from hparse_jax.checkpoint import save_backbone, save_run
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.torch_file import read_weights
-from hparse_jax.models import build_model
-from hparse_jax.training.step import initial_variables
+from hparse_jax.models.build import build_backbone, build_model, initial_variables, levels_of
+from hparse_jax.workdir import BackboneSettings, check_new
 
 
 def import_weights(file: str, name: str, workdir: str, depth: int | None = None) -> None:
@@ -18,11 +18,16 @@ def import_weights(file: str, name: str, workdir: str, depth: int | None = None)
     depth = form.depths[0] if depth is None else depth
     if depth not in form.depths:
         known = ", ".join(map(str, form.depths))
-        raise InputError(f"--depth={depth}: format {name} has depths {known}")
+        raise InputError(f"depth={depth}: format {name} has depths {known}")
+    check_new(workdir)
     weights = read_weights(file)
-    config = form.config(depth)
-    hierarchy = config.model.hierarchy_of(get_hierarchy(config.dataset))
-    model = build_model(config.model, hierarchy)
+    settings = form.settings(depth)
+    backbone = isinstance(settings, BackboneSettings)
+    if backbone:
+        model = build_backbone(settings.name, settings.model)
+    else:
+        hierarchy = levels_of(settings.model, get_hierarchy(settings.dataset))
+        model = build_model(settings.model, hierarchy)
     wanted, structure = jax.tree_util.tree_flatten_with_path(
         jax.eval_shape(lambda: initial_variables(model, 0))
     )
@@ -33,6 +38,9 @@ def import_weights(file: str, name: str, workdir: str, depth: int | None = None)
     except InputError as error:
         raise InputError(f"{file}: {error}; is it of format {name}, depth {depth}?") from error
     variables = jax.tree_util.tree_unflatten(structure, [made[path] for path in paths])
-    save_variables(workdir, config, hierarchy, variables)
+    if backbone:
+        save_backbone(workdir, settings, variables)
+    else:
+        save_run(workdir, settings, hierarchy, variables)
     numbers = sum(np.size(x) for x in made.values())
     print(f"{workdir}: {len(made)} arrays, {numbers:,} numbers of {file} ({name})")

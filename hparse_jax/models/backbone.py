@@ -1,9 +1,9 @@
 """The image embedding h_I (CNIF Eq. 8): ResNet, ASPP, and the finer features of block 2."""
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.models.context import ASPP
 from hparse_jax.models.layers import resize
 
@@ -15,8 +15,7 @@ class ImageEmbedding(nn.Module):
     size, and added to it. Widths follow the depth: ASPP branches have half of those channels.
     """
 
-    output_stride: int
-    dtype: jnp.dtype
+    config: ModelConfig
 
     @nn.compact
     def __call__(
@@ -24,6 +23,8 @@ class ImageEmbedding(nn.Module):
     ) -> Float[Array, "b h w c"]:
         fine = blocks[1]
         channels = fine.shape[-1]
-        rates = (6, 12, 18) if self.output_stride == 16 else (12, 24, 36)
-        context = ASPP(channels // 2, channels, rates, self.dtype, name="aspp")(blocks[3], train)
+        rates = (6, 12, 18) if self.config.output_stride == 16 else (12, 24, 36)
+        context = ASPP(channels // 2, channels, rates, self.config.dtype, name="aspp")(
+            blocks[3], train
+        )
         return resize(context, fine.shape[1:3]) + fine

@@ -1,4 +1,6 @@
-"""config.model and a hierarchy -> the network."""
+"""The table of networks: what each name of `config.model.name` is and can do."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -6,54 +8,84 @@ from flax import linen as nn
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.bare import BareResNet, BareVGG
 from hparse_jax.models.baselines.deeplab import Attention, DeepLabV2
 from hparse_jax.models.baselines.fcn import FCN8s
 from hparse_jax.models.baselines.segnet import SegNet
-from hparse_jax.models.cnif import Parser
-from hparse_jax.models.released import CNIFOfficial
+from hparse_jax.models.cnif import CNIF
+from hparse_jax.models.released import ReleasedCNIF
+from hparse_jax.models.resnet import ResNetBackbone
+from hparse_jax.models.vgg import VGGBackbone
 
-_BASELINES = {"segnet": SegNet, "fcn8s": FCN8s, "deeplab_v2": DeepLabV2, "attention": Attention}
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is behind one name of `config.model.name`.
+
+    module: `module(config, hierarchy)`, whose method `features` gives the backbone's blocks.
+    backbone: the name in its variables of the part that another network's weights can initialise.
+    trains: whether `hparse train` takes it. all_levels: whether it predicts every level of the
+    hierarchy, or the leaves alone. outputs: names of its levels' logits where these have names of
+    their own, finest first; otherwise they go by the levels' names.
+    """
+
+    module: type[nn.Module]
+    backbone: str
+    trains: bool = True
+    all_levels: bool = False
+    outputs: tuple[str, ...] = ()
+
+
+NETWORKS = {
+    "cnif": Network(CNIF, "resnet", all_levels=True),
+    "segnet": Network(SegNet, "vgg"),
+    "fcn8s": Network(FCN8s, "vgg"),
+    "deeplab_v2": Network(DeepLabV2, "vgg"),
+    "attention": Network(Attention, "vgg"),
+    "cnif_official": Network(
+        ReleasedCNIF,
+        "resnet",
+        trains=False,
+        all_levels=True,
+        outputs=("level1", "level2", "level3"),
+    ),
+}
+
+# Backbones by themselves, as imported weights come: they parse nothing, `config.init_from` takes
+# them. Their variables lie under the name that they have in a network.
+BACKBONES = {"resnet": ResNetBackbone, "vgg": VGGBackbone}
+
+
+def levels_of(config: ModelConfig, hierarchy: Hierarchy) -> Hierarchy:
+    """The levels of a hierarchy that the network of this config predicts."""
+    whole = config.hierarchy and NETWORKS[config.name].all_levels
+    return hierarchy if whole else hierarchy.leaves_only()
 
 
 def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     """The linen module of `config.name`, for a hierarchy of any depth >= 1.
 
-    Its attribute `hierarchy` holds the levels that it has: LIP's baselines know the leaves alone.
+    Its attribute `hierarchy` holds the levels that it predicts, `config` a copy of the config with
+    the compute type resolved.
     """
+    return NETWORKS[config.name].module(_resolved(config), levels_of(config, hierarchy))
+
+
+def build_backbone(name: str, config: ModelConfig) -> nn.Module:
+    """The backbone of a name in `BACKBONES`, by itself."""
+    return BACKBONES[name](_resolved(config))
+
+
+def initial_variables(model: nn.Module, seed: int) -> dict:
+    """Random weights {"params", "batch_stats"}: a pure function of the model and the seed."""
+    # Shapes of weights do not depend on the size of the image.
+    images = jnp.zeros((1, 33, 33, 3), jnp.float32)
+    # The rbg generator compiles several times faster than the default one.
+    variables = model.init(jax.random.key(seed, impl="rbg"), images, train=False)
+    return {"batch_stats": {}, **variables}  # a network without batch norm has none
+
+
+def _resolved(config: ModelConfig) -> ModelConfig:
     dtype = config.dtype
     if dtype == "auto":
         dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    if config.name in _BASELINES:
-        return _BASELINES[config.name](
-            hierarchy=config.hierarchy_of(hierarchy), width=config.width, dtype=jnp.dtype(dtype)
-        )
-    if config.name == "cnif_official":
-        return CNIFOfficial(config.hierarchy_of(hierarchy), jnp.dtype(dtype))
-    if config.name == "vgg16":
-        return BareVGG(config.width, jnp.dtype(dtype))
-    if config.name == "resnet":
-        return BareResNet(
-            config.depth,
-            config.output_stride,
-            config.stem,
-            config.width,
-            config.multi_grid,
-            jnp.dtype(dtype),
-        )
-    return Parser(
-        hierarchy=config.hierarchy_of(hierarchy),
-        depth=config.depth,
-        output_stride=config.output_stride,
-        stem=config.stem,
-        width=config.width,
-        multi_grid=config.multi_grid,
-        bottom_up=config.bottom_up,
-        top_down=config.top_down,
-        fusion=config.fusion,
-        node_heads=config.node_heads,
-        messages=config.messages,
-        stop_gradient=config.stop_gradient,
-        auxiliary=config.auxiliary,
-        dtype=jnp.dtype(dtype),
-    )
+    return dataclasses.replace(config, dtype=dtype)

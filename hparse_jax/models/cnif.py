@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.backbone import ImageEmbedding
 from hparse_jax.models.fusion import FusionNetwork, Gates, StaticFusion
@@ -14,35 +15,21 @@ from hparse_jax.models.output import LevelOutput, ParserOutput
 from hparse_jax.models.resnet import ResNet
 
 
-class Parser(nn.Module):
+class CNIF(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput. See `ModelConfig` for the switches."""
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    depth: int
-    output_stride: int
-    stem: str
-    width: float
-    multi_grid: bool
-    bottom_up: bool
-    top_down: bool
-    fusion: str
-    node_heads: str
-    messages: str
-    stop_gradient: bool
-    auxiliary: bool
-    dtype: jnp.dtype
 
     def setup(self):
-        self.resnet = ResNet(
-            self.depth, self.output_stride, self.stem, self.width, self.multi_grid, self.dtype
-        )
-        self.embedding = ImageEmbedding(self.output_stride, self.dtype)
+        self.resnet = ResNet(self.config)
+        self.embedding = ImageEmbedding(self.config)
 
     def features(
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of the four blocks of the ResNet."""
-        return self.resnet(images.astype(self.dtype), train)
+        return self.resnet(images.astype(self.config.dtype), train)
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
@@ -51,17 +38,17 @@ class Parser(nn.Module):
         levels = self.hierarchy.levels
         channels = embedding.shape[-1]
         hidden = min(64, max(8, channels // 4))
-        shared = self.node_heads == "shared"
+        shared = self.config.node_heads == "shared"
 
         # Step 1, direct inference: an initial estimate for every node.
         maps, gates, means, direct = [], [], [], []
         for level in levels:
-            level_map = ConvNorm(channels, dtype=self.dtype, name=f"{level.name}_embedding")(
+            level_map = ConvNorm(channels, dtype=self.config.dtype, name=f"{level.name}_embedding")(
                 embedding, train
             )
             mean = pixel_mean(level_map.astype(jnp.float32))
             gate = NodeAttention(len(level.nodes), 16, name=f"{level.name}_attention")(mean)
-            head = NodeHead(1, hidden, shared, self.dtype, name=f"{level.name}_direct")
+            head = NodeHead(1, hidden, shared, self.config.dtype, name=f"{level.name}_direct")
             maps.append(level_map)
             gates.append(gate)
             means.append(gate * mean[:, None, :])
@@ -74,14 +61,14 @@ class Parser(nn.Module):
             # logit completes the softmax.
             sources = {"direct": direct[depth]}
             neighbours: dict[str, Float[Array, "b h w nodes"]] = {}
-            if self.top_down and depth + 1 < len(levels):
+            if self.config.top_down and depth + 1 < len(levels):
                 neighbours["top_down"] = parent_message(sent[depth + 1], level.parents)
-            if self.bottom_up and depth > 0:
+            if self.config.bottom_up and depth > 0:
                 neighbours["bottom_up"] = child_message(
                     sent[depth - 1], levels[depth - 1].parents, len(level.nodes)
                 )
             for source, message in neighbours.items():
-                head = NodeHead(3, hidden, shared, self.dtype, name=f"{level.name}_{source}")
+                head = NodeHead(3, hidden, shared, self.config.dtype, name=f"{level.name}_{source}")
                 logits = head(maps[depth], gates[depth][:, 1:], message, train)
                 sources[source] = jnp.concatenate([direct[depth][..., :1], logits], -1)
 
@@ -89,8 +76,8 @@ class Parser(nn.Module):
             confidence = {}
             if len(sources) == 1:
                 fused = direct[depth]
-            elif self.fusion in ("conditional", "unconditional"):
-                if self.fusion == "conditional":
+            elif self.config.fusion in ("conditional", "unconditional"):
+                if self.config.fusion == "conditional":
                     up, down = "bottom_up" in sources, "top_down" in sources
                     confidence = Gates(
                         parents=level.parents if down else (),
@@ -104,7 +91,7 @@ class Parser(nn.Module):
                 fuse = FusionNetwork(16, shared, name=f"{level.name}_fusion")
                 fused = fuse(sources, confidence)
             else:
-                fused = StaticFusion(self.fusion, name=f"{level.name}_fusion")(sources)
+                fused = StaticFusion(self.config.fusion, name=f"{level.name}_fusion")(sources)
             outputs.append(
                 LevelOutput(
                     direct=direct[depth],
@@ -117,14 +104,16 @@ class Parser(nn.Module):
         return ParserOutput(tuple(outputs), self._auxiliary(blocks[2], train))
 
     def _message(self, logits):
-        if self.messages == "probabilities":
+        if self.config.messages == "probabilities":
             logits = jax.nn.softmax(logits)
-        return jax.lax.stop_gradient(logits) if self.stop_gradient else logits
+        return jax.lax.stop_gradient(logits) if self.config.stop_gradient else logits
 
     def _auxiliary(self, block, train):
-        if not self.auxiliary:
+        if not self.config.auxiliary:
             return {}
-        x = ConvNorm(block.shape[-1] // 4, dtype=self.dtype, name="auxiliary_conv")(block, train)
+        x = ConvNorm(block.shape[-1] // 4, dtype=self.config.dtype, name="auxiliary_conv")(
+            block, train
+        )
         leaves = len(self.hierarchy.levels[0].nodes)
         dense = nn.Dense(leaves, dtype=jnp.float32, name="auxiliary_logits")
         return {"auxiliary": dense(x.astype(jnp.float32))}

@@ -18,7 +18,7 @@ class ASPP(nn.Module):
     branch: int
     features: int
     rates: tuple[int, ...]
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -39,7 +39,7 @@ class Project(nn.Module):
     """1x1 convolution of concatenated maps and a per-image vector, batch norm, ReLU."""
 
     features: int
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(

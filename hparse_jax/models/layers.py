@@ -28,7 +28,7 @@ class ConvNorm(nn.Module):
     stride: int = 1
     dilation: int = 1
     relu: bool = True
-    dtype: jnp.dtype = jnp.dtype("float32")
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(

@@ -51,7 +51,7 @@ class NodeHead(nn.Module):
     kernel: int
     hidden: int
     shared: bool
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -96,7 +96,7 @@ def gated_convolution(
     x: Float[Array, "b h w c"],
     gate: Float[Array, "b nodes c"],
     kernel: Float[Array, "k k c copies o"],
-    dtype: jnp.dtype = jnp.float32,
+    dtype: str = "float32",
 ) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's embedding `x * gate[:, v]` with the node's own kernel.
 

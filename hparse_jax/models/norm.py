@@ -22,7 +22,7 @@ class BatchNorm(nn.Module):
     otherwise with the running ones.
     """
 
-    dtype: jnp.dtype = jnp.dtype("float32")
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"], train: bool) -> Float[Array, "*n c"]:

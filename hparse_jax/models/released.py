@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import ConvNorm, convolution, pixel_mean, resize
 from hparse_jax.models.norm import BatchNorm
@@ -19,47 +20,47 @@ _RATES = (12, 24, 36)
 _SLOPE = 0.01  # of the leaky ReLU
 
 
-class CNIFOfficial(nn.Module):
+class ReleasedCNIF(nn.Module):
     """Images [b, h, w, 3], BGR minus the mean -> ParserOutput.
 
     Level 1 is at 1/4 of the image, levels 2 and 3 and the auxiliary map "aux" at 1/8.
     """
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    dtype: jnp.dtype
 
     def setup(self):
-        self.resnet = ResNet(101, 8, "deep", 1.0, True, self.dtype, ceil_pool=True)
-        self.context = Context(self.dtype)
+        self.resnet = ResNet(self.config, ceil_pool=True)
+        self.context = Context(self.config.dtype)
 
     def features(
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of the four blocks of the ResNet."""
-        return self.resnet(images.astype(self.dtype), train)
+        return self.resnet(images.astype(self.config.dtype), train)
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
         blocks = self.features(images, train)
         context = resize(self.context(blocks[3], train), blocks[1].shape[1:3])
         nodes = [len(level.nodes) for level in self.hierarchy.levels]
-        maps = [PartHead(nodes[0], self.dtype, name="level1")(context, blocks, train)]
+        maps = [PartHead(nodes[0], self.config.dtype, name="level1")(context, blocks, train)]
         for level in (2, 3):
-            head = CoarseHead(nodes[level - 1], self.dtype, name=f"level{level}")
+            head = CoarseHead(nodes[level - 1], self.config.dtype, name=f"level{level}")
             maps.append(head(context, blocks[1], train))
         levels = tuple(
             LevelOutput(direct=x, top_down=None, bottom_up=None, fused=x, gates={})
             for x in (m.astype(jnp.float32) for m in maps)
         )
-        x = BiasedConvNorm(512, self.dtype, name="auxiliary")(blocks[2], train)
-        logits = Conv(nodes[0], 1, relu=False, dtype=self.dtype, name="auxiliary_logits")(x)
+        x = BiasedConvNorm(512, self.config.dtype, name="auxiliary")(blocks[2], train)
+        logits = Conv(nodes[0], 1, relu=False, dtype=self.config.dtype, name="auxiliary_logits")(x)
         return ParserOutput(levels, {"aux": logits.astype(jnp.float32)})
 
 
 class Context(nn.Module):
     """1x1, three dilated 3x3 and the image mean, side by side, then two leaky projections."""
 
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w 512"]:
@@ -81,7 +82,7 @@ class PartHead(nn.Module):
     """Level 1: two 3x3 at 1/8, then at 1/4 beside a thin copy of block 1."""
 
     nodes: int
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -106,7 +107,7 @@ class CoarseHead(nn.Module):
     """Levels 2 and 3: 3x3, 1x1, squeeze and excitation (reduction 16), 1x1."""
 
     nodes: int
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -126,7 +127,7 @@ class BiasedConvNorm(nn.Module):
     """3x3 convolution that has a bias besides its batch norm, ReLU."""
 
     features: int
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w features"]:

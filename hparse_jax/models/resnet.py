@@ -1,9 +1,9 @@
 """Dilated ResNet-18, 34, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.models.layers import ConvNorm, max_pool
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -21,7 +21,7 @@ class Residual(nn.Module):
     bottleneck: bool
     stride: int
     dilation: int
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h2 w2 c2"]:
@@ -49,12 +49,7 @@ class ResNet(nn.Module):
     one residual unit of block 4 to the next: 2, 4, 8 at stride 16; 4, 8, 16 at stride 8.
     """
 
-    depth: int
-    output_stride: int
-    stem: str
-    width: float
-    multi_grid: bool
-    dtype: jnp.dtype
+    config: ModelConfig
     ceil_pool: bool = False  # as some released networks pool: see `max_pool`
 
     @nn.compact
@@ -62,13 +57,13 @@ class ResNet(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         def scaled(channels):
-            return max(8, round(channels * self.width))
+            return max(8, round(channels * self.config.width))
 
         def stem(features, kernel, stride, name):
-            return ConvNorm(scaled(features), kernel, stride, dtype=self.dtype, name=name)
+            return ConvNorm(scaled(features), kernel, stride, dtype=self.config.dtype, name=name)
 
         x = images
-        if self.stem == "deep":
+        if self.config.stem == "deep":
             x = stem(64, 3, 2, "stem1")(x, train)
             x = stem(64, 3, 1, "stem2")(x, train)
             x = stem(128, 3, 1, "stem3")(x, train)
@@ -76,21 +71,35 @@ class ResNet(nn.Module):
             x = stem(64, 7, 2, "stem1")(x, train)
         x = max_pool(x, ceil=self.ceil_pool)
 
-        strides = (1, 2, 2, 1) if self.output_stride == 16 else (1, 2, 1, 1)
-        dilations = (1, 1, 1, 2) if self.output_stride == 16 else (1, 1, 2, 4)
+        strides = (1, 2, 2, 1) if self.config.output_stride == 16 else (1, 2, 1, 1)
+        dilations = (1, 1, 1, 2) if self.config.output_stride == 16 else (1, 1, 2, 4)
         outputs = []
         for block, (units, stride, dilation) in enumerate(
-            zip(BLOCKS[self.depth], strides, dilations, strict=True)
+            zip(BLOCKS[self.config.depth], strides, dilations, strict=True)
         ):
-            grid = self.multi_grid and block == 3
+            grid = self.config.multi_grid and block == 3
             for unit in range(units):
                 x = Residual(
                     channels=scaled(64 * 2**block),
-                    bottleneck=expansion(self.depth) > 1,
+                    bottleneck=expansion(self.config.depth) > 1,
                     stride=stride if unit == 0 else 1,
                     dilation=dilation * (2**unit if grid else 1),
-                    dtype=self.dtype,
+                    dtype=self.config.dtype,
                     name=f"block{block + 1}_{unit}",
                 )(x, train)
             outputs.append(x)
         return tuple(outputs)
+
+
+class ResNetBackbone(nn.Module):
+    """A ResNet by itself: images [b, h, w, 3], normalised -> the outputs of the four blocks."""
+
+    config: ModelConfig
+
+    def setup(self):
+        self.resnet = ResNet(self.config)
+
+    def __call__(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        return self.resnet(images.astype(self.config.dtype), train)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.models.layers import convolution, max_pool
 
 LAYERS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions) of a block
@@ -22,7 +23,7 @@ class Conv(nn.Module):
     dilation: int = 1
     stride: int = 1
     relu: bool = True
-    dtype: jnp.dtype = jnp.dtype("float32")
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
@@ -44,9 +45,8 @@ class VGG(nn.Module):
     stride 2, after blocks 1 to 4, odd sides rounded up; or down, as torchvision's network does.
     """
 
-    atrous: bool
-    width: float
-    dtype: jnp.dtype
+    config: ModelConfig
+    atrous: bool = False
     round_down: bool = False
 
     @nn.compact
@@ -55,9 +55,12 @@ class VGG(nn.Module):
         for block, (channels, layers) in enumerate(LAYERS, 1):
             for layer in range(1, layers + 1):
                 dilation = 2 if self.atrous and block == 5 else 1
-                features = scaled(channels, self.width)
+                features = scaled(channels, self.config.width)
                 x = Conv(
-                    features, dilation=dilation, dtype=self.dtype, name=f"conv{block}_{layer}"
+                    features,
+                    dilation=dilation,
+                    dtype=self.config.dtype,
+                    name=f"conv{block}_{layer}",
                 )(x)
             outputs.append(x)
             if block == 5:
@@ -66,6 +69,20 @@ class VGG(nn.Module):
                 x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
             x = max_pool(x, 2 if block < 4 else 1) if self.atrous else pool_pairs(x)
         return tuple(outputs)
+
+
+class VGGBackbone(nn.Module):
+    """VGG-16 by itself, as torchvision's: normalised images -> the five blocks' outputs."""
+
+    config: ModelConfig
+
+    def setup(self):
+        self.vgg = VGG(self.config, round_down=True)
+
+    def __call__(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        return self.vgg(images.astype(self.config.dtype))
 
 
 def pairs(x: Float[Array, "b h w c"], fill: float) -> Float[Array, "b h2 w2 4 c"]:

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from hparse_jax.config import OptimizerConfig
-
-BACKBONES = ("resnet", "vgg")  # the modules that weights of other networks are made for
+from hparse_jax.models.build import BACKBONES
 
 
 def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:

@@ -1,37 +1,20 @@
-"""What training carries from step to step, and one step."""
+"""The state before training, and one optimiser step."""
 
 from collections.abc import Callable
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from hparse_jax.checkpoint import TrainState
 from hparse_jax.config import Config
 from hparse_jax.losses import count_valid, parsing_loss
+from hparse_jax.models.build import initial_variables
 from hparse_jax.models.layers import normalise
 from hparse_jax.sharding import batch_sharding, replicated
 from hparse_jax.training.optimizer import learning_rate, make_optimizer
-
-
-@flax.struct.dataclass
-class TrainState:
-    """step: how many steps are done. variables: {"params", "batch_stats"}."""
-
-    step: jax.Array
-    variables: dict
-    optimizer: optax.OptState
-
-
-def initial_variables(model: nn.Module, seed: int) -> dict:
-    """Random weights: a pure function of the model and the seed."""
-    # Shapes of weights do not depend on the size of the image.
-    images = jnp.zeros((1, 33, 33, 3), jnp.float32)
-    # The rbg generator compiles several times faster than the default one.
-    variables = model.init(jax.random.key(seed, impl="rbg"), images, train=False)
-    return {"batch_stats": {}, **variables}  # a network without batch norm has none
 
 
 def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int) -> TrainState:

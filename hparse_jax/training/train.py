@@ -15,16 +15,17 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from hparse_jax import sharding
-from hparse_jax.checkpoint import Checkpoints, claim_workdir, start_from
+from hparse_jax.checkpoint import Checkpoints
 from hparse_jax.config import Config, validate
 from hparse_jax.data.stream import dataset_hierarchy, num_photos, training_stream
 from hparse_jax.errors import InputError
 from hparse_jax.inference.evaluate import evaluate
 from hparse_jax.joints import require_joints
-from hparse_jax.models import build_model
-from hparse_jax.training.optimizer import BACKBONES
+from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
 from hparse_jax.training.step import create_state, make_train_step
+from hparse_jax.training.transfer import start_from
 from hparse_jax.training.writer import Writer
+from hparse_jax.workdir import claim, write_settings
 
 TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
 
@@ -37,10 +38,10 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     """
     validate(config)
     hierarchy = dataset_hierarchy(config)
-    hierarchy = config.model.hierarchy_of(hierarchy)
+    hierarchy = levels_of(config.model, hierarchy)
     if config.loss.structure != "none":
         require_joints(hierarchy, "set config.loss.structure=none")
-    if config.model.name in ("resnet", "vgg16", "cnif_official"):
+    if not NETWORKS[config.model.name].trains:
         raise InputError(
             f"config.model.name={config.model.name}: holds imported weights and is not trained; "
             "train another network with config.init_from"
@@ -60,9 +61,11 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
     if config.eval_every and not num_photos(config, config.val_split):
         raise InputError(f"split {config.val_split} of {config.dataset} is empty; build it again")
     total = config.total_steps(photos)
-    claim_workdir(workdir, config, hierarchy)
-
+    claim(workdir, config, hierarchy)
     lead = jax.process_index() == 0
+    if lead:
+        write_settings(workdir, config, hierarchy)
+
     model = build_model(config.model, hierarchy)
     step_of = make_train_step(model, config, mesh, total)
     put = functools.partial(sharding.global_batch, mesh)

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from raw_folders import jpeg, png, write
 
-from hparse_jax.checkpoint import load_run, save_variables
+from hparse_jax.checkpoint import load_run, save_run
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.data.build import build
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.inference.evaluate import evaluate as score_split
 from hparse_jax.models import build_model
-from hparse_jax.training.step import initial_variables
+from hparse_jax.models.build import initial_variables
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "experiments" / "lip"
 SIZE = (48, 40)
@@ -53,10 +53,10 @@ def workdir(tmp_path_factory):
         build(name, folder / "data", folder / "raw")
     model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
     config = Config(dataset="lip", data_dir=str(folder / "data"), model=model, eval_batch_size=2)
-    hierarchy = get_hierarchy("lip").parts_only()
+    hierarchy = get_hierarchy("lip").leaves_only()
     network = build_model(model, hierarchy)
     variables = jax.jit(initial_variables, static_argnums=(0, 1))(network, 0)
-    save_variables(folder / "run", config, hierarchy, variables)
+    save_run(folder / "run", config, hierarchy, variables)
     return folder / "run"
 
 

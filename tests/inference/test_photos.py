@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from hparse_jax.errors import InputError
-from hparse_jax.inference.photos import find_photos, read_photo, write_bytes
+from hparse_jax.inference.photos import find_photos, read_photo
+from hparse_jax.storage import write_bytes
 
 ENDINGS = (".png", "_overlay.jpg", ".json")
 

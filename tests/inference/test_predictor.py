@@ -105,6 +105,6 @@ def test_load_parser_takes_a_workdir_or_one_checkpoint(
     monkeypatch.setattr(parser_module, "build_model", lambda *_: network)
     assert hparse_jax.load_parser(tmp_path).step == 9
     assert hparse_jax.load_parser(str(tmp_path / "checkpoints" / "120")).step == 120
-    assert asked == [(str(tmp_path), None), (str(tmp_path), 120)]
+    assert asked == [(tmp_path, None), (tmp_path, 120)]
     with pytest.raises(InputError, match="step 120"):
         hparse_jax.load_parser(tmp_path / "checkpoints" / "120", step=3)

@@ -13,7 +13,7 @@ import torch_writer as w
 from flax import linen as nn
 
 import hparse_jax
-from hparse_jax.checkpoint import load_run, start_from
+from hparse_jax.checkpoint import load_backbone
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
@@ -21,10 +21,12 @@ from hparse_jax.inference.multiscale import Scorer
 from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.import_weights import import_weights
 from hparse_jax.models import ParserOutput, build_model
+from hparse_jax.models.build import build_backbone, initial_variables
 from hparse_jax.models.layers import max_pool, normalise
 from hparse_jax.models.output import LevelOutput
 from hparse_jax.sharding import data_mesh
-from hparse_jax.training.step import create_state, initial_variables
+from hparse_jax.training.step import create_state
+from hparse_jax.training.transfer import start_from
 
 GOLDEN = pathlib.Path(__file__).parents[3] / "shared" / "golden" / "cnif_official"
 # BGR 0-255 minus a mean, of Caffe's files and their descendants; ImageNet's mean and std
@@ -73,11 +75,11 @@ def test_a_thin_backbone_is_pytorchs(networks, name, depth):
     network = networks.randomise(networks.build(name, depth, width=8))
     weights = {key: x.numpy() for key, x in network.state_dict().items()}
     form = FORMATS[name]
-    config = dataclasses.replace(form.config(depth).model, width=0.125)
-    model = build_model(config, get_hierarchy("lip"))
+    settings = form.settings(depth)
+    model = build_backbone(settings.name, dataclasses.replace(settings.model, width=0.125))
     variables = variables_of(weights, form, model)
     images = images_of((33, 34))
-    outputs = jax.jit(lambda x: model.apply(variables, x, method="features"))(images)
+    outputs = jax.jit(lambda x: model.apply(variables, x))(images)
     assert_close(outputs, networks.outputs_of(network, images))
 
 
@@ -111,14 +113,14 @@ def test_an_imported_file_is_the_backbone_it_was(tmp_path, networks, name, depth
         assert_close(parser.features(images), networks.outputs_of(network, images))
     if name == "torchvision-vgg16":
         return
-    run = load_run(tmp_path / "run")
-    config = dataclasses.replace(run.config.model, output_stride=8)
-    model = build_model(config, run.hierarchy)
+    settings, variables = load_backbone(tmp_path / "run")
+    config = dataclasses.replace(settings.model, output_stride=8)
+    model = build_backbone(settings.name, config)
     dense = networks.build(name, depth, output_stride=8).eval()
     dense.load_state_dict(network.state_dict())
     for size in (EVEN, ODD):
         images = images_of(size)
-        outputs = jax.jit(lambda x: model.apply(run.variables, x, method="features"))(images)
+        outputs = jax.jit(lambda x: model.apply(variables, x))(images)
         assert_close(outputs, networks.outputs_of(dense, images))
 
 
@@ -205,7 +207,7 @@ def test_the_released_network_gives_its_golden_outputs(tmp_path):
     ],
 )
 def test_every_format_knows_its_colours(name, colours):
-    config = FORMATS[name].config(FORMATS[name].depths[0])
+    config = FORMATS[name].settings(FORMATS[name].depths[0])
     np.testing.assert_allclose(config.mean, colours["mean"], rtol=1e-6)
     np.testing.assert_allclose(config.std, colours["std"], rtol=1e-6)
     assert config.channels == colours["channels"]
@@ -288,16 +290,16 @@ def imported(tmp_path, good):
 
 
 def test_the_workdir_holds_the_weights_and_their_colours(imported, good):
-    run = load_run(imported())
-    assert (run.step, run.config.model.name, run.config.model.depth) == (0, "resnet", 18)
-    np.testing.assert_allclose(run.config.mean, RGB["mean"])
-    np.testing.assert_allclose(run.config.std, RGB["std"])
-    assert run.config.channels == "rgb"
-    unit = run.variables["params"]["resnet"]["block2_0"]["conv1"]
+    settings, variables = load_backbone(imported())
+    assert (settings.name, settings.model.depth, settings.model.stem) == ("resnet", 18, "conv7")
+    np.testing.assert_allclose(settings.mean, RGB["mean"])
+    np.testing.assert_allclose(settings.std, RGB["std"])
+    assert settings.channels == "rgb"
+    unit = variables["params"]["resnet"]["block2_0"]["conv1"]
     kernel = good["layer2.0.conv1.weight"]
     np.testing.assert_array_equal(unit["kernel"][2, 0, 5, 7], kernel[7, 5, 2, 0])
     np.testing.assert_array_equal(unit["norm"]["scale"], good["layer2.0.bn1.weight"])
-    stats = run.variables["batch_stats"]["resnet"]["block2_0"]["conv1"]["norm"]
+    stats = variables["batch_stats"]["resnet"]["block2_0"]["conv1"]["norm"]
     np.testing.assert_array_equal(stats["var"], good["layer2.0.bn1.running_var"])
 
 
@@ -370,12 +372,12 @@ def test_a_workdir_with_checkpoints_is_refused_and_left(imported):
 
 def test_training_starts_from_an_imported_backbone(imported):
     workdir = imported()
-    parts = get_hierarchy("pascal_person_part").parts_only()
+    parts = get_hierarchy("pascal_person_part").leaves_only()
     model = ModelConfig(depth=18, stem="conv7", dtype="float32", hierarchy=False)
     config = Config(dataset="pascal_person_part", model=model, init_from=str(workdir))
     state = create_state(build_model(model, parts), config, data_mesh(jax.devices()[:1]), 10)
     state, anew = start_from(state, config, parts)
-    old = load_run(workdir).variables
+    old = load_backbone(workdir)[1]
     for kind in ("params", "batch_stats"):
         taken = state.variables[kind]["resnet"]
         jax.tree.map(np.testing.assert_array_equal, taken, old[kind]["resnet"])

@@ -128,7 +128,7 @@ def test_equal_values_of_a_window_go_back_to_one_place():
 
 @pytest.mark.parametrize("atrous", [False, True])
 def test_vggs_blocks_have_their_strides_and_dilation(atrous):
-    vgg = VGG(atrous, 0.1, jnp.dtype("float32"))
+    vgg = VGG(ModelConfig(width=0.1, dtype="float32"), atrous)
     images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
     blocks, variables = jax.eval_shape(lambda x: vgg.init_with_output(jax.random.key(0), x), images)
     sides = [x.shape[1] for x in blocks]

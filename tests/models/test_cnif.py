@@ -10,7 +10,7 @@ import pytest
 import hparse_jax
 from hparse_jax.config import ModelConfig
 from hparse_jax.models import build_model
-from hparse_jax.training.step import initial_variables
+from hparse_jax.models.build import initial_variables
 
 LIP = hparse_jax.get_hierarchy("lip")
 TINY = ModelConfig(depth=18, width=0.125, dtype="float32")

@@ -58,7 +58,7 @@ def test_four_photos_are_learned_by_heart(photos, name):
         optimizer=OptimizerConfig(base_lr=rate, warmup_steps=20, weight_decay=0.0),
         loss=LossConfig(auxiliary_weight=1.0),
     )
-    hierarchy = get_hierarchy("fashion_clothing").parts_only()
+    hierarchy = get_hierarchy("fashion_clothing").leaves_only()
     model = build_model(config.model, hierarchy)
     mesh = data_mesh(jax.devices()[:1])
     state = create_state(model, config, mesh, steps)

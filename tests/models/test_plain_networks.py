@@ -12,9 +12,9 @@ from flax import linen as nn
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.training.step import initial_variables
+from hparse_jax.models.build import initial_variables
 
-PARTS = get_hierarchy("pascal_person_part").parts_only()
+PARTS = get_hierarchy("pascal_person_part").leaves_only()
 NAMES = ("segnet", "fcn8s", "deeplab_v2", "attention")
 
 

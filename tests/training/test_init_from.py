@@ -7,30 +7,31 @@ import jax
 import numpy as np
 import pytest
 
-from hparse_jax.checkpoint import (
-    Checkpoints,
-    claim_workdir,
-    load_run,
-    save_variables,
-    start_from,
-)
+from hparse_jax.checkpoint import Checkpoints, load_run, save_run
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
+from hparse_jax.models.build import initial_variables, levels_of
 from hparse_jax.sharding import data_mesh
-from hparse_jax.training.step import create_state, initial_variables
+from hparse_jax.training.step import create_state
+from hparse_jax.training.transfer import start_from
+from hparse_jax.workdir import claim, write_settings
 
 PASCAL = get_hierarchy("pascal_person_part")
-PARTS = PASCAL.parts_only()
+PARTS = PASCAL.leaves_only()
 
 
 def state_of(name, seed, width=0.05):
     model = ModelConfig(name=name, depth=18, width=width, hierarchy=False, dtype="float32")
     config = Config(seed=seed, dataset="pascal_person_part", model=model)
-    hierarchy = model.hierarchy_of(PASCAL)
+    hierarchy = levels_of(model, PASCAL)
     state = create_state(build_model(model, hierarchy), config, data_mesh(jax.devices()[:1]), 10)
     return config, state
+
+
+def starting_at(workdir, name="deeplab_v2"):
+    return Config(init_from=str(workdir), model=ModelConfig(name=name))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def deeplab(tmp_path_factory):
     """(workdir, variables) of a run of DeepLabV2."""
     workdir = tmp_path_factory.mktemp("deeplab")
     config, state = state_of("deeplab_v2", 1)
-    claim_workdir(workdir, config, PARTS)
+    write_settings(workdir, config, PARTS)
     variables = jax.tree.map(np.asarray, state.variables)
     with Checkpoints(workdir, 1) as checkpoints:
         checkpoints.save(state, 3)
@@ -48,7 +49,7 @@ def deeplab(tmp_path_factory):
 
 def test_the_same_network_takes_every_weight(deeplab):
     workdir, variables = deeplab
-    state, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(workdir)), PARTS)
+    state, anew = start_from(state_of("deeplab_v2", 2)[1], starting_at(workdir), PARTS)
     assert anew == []
     jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
     assert int(state.step) == 0
@@ -58,7 +59,7 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
     workdir, variables = deeplab
     fresh = state_of("attention", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables["params"])
-    state, anew = start_from(fresh, Config(init_from=str(workdir)), PARTS)
+    state, anew = start_from(fresh, starting_at(workdir, "attention"), PARTS)
     taken, old = state.variables["params"], variables["params"]
     jax.tree.map(np.testing.assert_array_equal, taken["vgg"], old["vgg"])
     assert {name.split("/")[1] for name in anew} == {"classifier", "attention1", "attention2"}
@@ -68,9 +69,7 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
 
 def test_another_backbone_is_refused(deeplab):
     with pytest.raises(InputError, match=r"init_from=.*params/vgg/conv1_1/\w+ is \[.*is wanted"):
-        start_from(
-            state_of("deeplab_v2", 2, width=0.25)[1], Config(init_from=str(deeplab[0])), PARTS
-        )
+        start_from(state_of("deeplab_v2", 2, width=0.25)[1], starting_at(deeplab[0]), PARTS)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_another_backbone_is_refused(deeplab):
     ],
 )
 def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag):
-    config = dataclasses.replace(Config(init_from=str(deeplab[0])), **{field: value})
+    config = dataclasses.replace(starting_at(deeplab[0]), **{field: value})
     with pytest.raises(InputError, match=flag):
         start_from(state_of("deeplab_v2", 2)[1], config, PARTS)
 
@@ -91,7 +90,7 @@ def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
     workdir, variables = deeplab
     fresh = state_of("segnet", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables)
-    state, anew = start_from(fresh, Config(init_from=str(workdir)), PARTS)
+    state, anew = start_from(fresh, starting_at(workdir, "segnet"), PARTS)
     taken = jax.tree.map(np.asarray, state.variables)
     for layer, weights in taken["params"]["vgg"].items():
         np.testing.assert_array_equal(
@@ -110,43 +109,43 @@ def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
 def test_a_network_without_the_backbone_is_refused(deeplab):
     fresh = state_of("cnif", 2)[1]
     with pytest.raises(InputError, match=r"params/resnet/\S+/kernel is not there"):
-        start_from(fresh, Config(init_from=str(deeplab[0])), PARTS)
+        start_from(fresh, starting_at(deeplab[0], "cnif"), PARTS)
 
 
 def test_classifiers_of_other_classes_are_not_taken(deeplab):
     """The same number of classes with other names."""
     nodes = ("background", *(f"class{i}" for i in range(1, 7)))
     other = dataclasses.replace(PARTS, levels=(dataclasses.replace(PARTS.levels[0], nodes=nodes),))
-    _, anew = start_from(state_of("deeplab_v2", 2)[1], Config(init_from=str(deeplab[0])), other)
+    _, anew = start_from(state_of("deeplab_v2", 2)[1], starting_at(deeplab[0]), other)
     assert {name.split("/")[1] for name in anew} == {"rate6", "rate12", "rate18", "rate24"}
 
 
 def test_the_start_is_a_setting_of_the_run(tmp_path):
     """Another --config.init_from in the same workdir would not be the same run."""
     config = Config(dataset="pascal_person_part")
-    claim_workdir(tmp_path, config, PARTS)
+    write_settings(tmp_path, config, PARTS)
     (tmp_path / "checkpoints" / "10").mkdir(parents=True)
     with pytest.raises(InputError, match=r"config\.init_from"):
-        claim_workdir(tmp_path, dataclasses.replace(config, init_from="elsewhere"), PARTS)
+        claim(tmp_path, dataclasses.replace(config, init_from="elsewhere"), PARTS)
 
 
 def test_a_start_that_is_no_run_names_the_setting(tmp_path):
     fresh = state_of("deeplab_v2", 2)[1]
     with pytest.raises(InputError, match=r"^config\.init_from: .*nowhere: not a workdir"):
-        start_from(fresh, Config(init_from=str(tmp_path / "nowhere")), PARTS)
+        start_from(fresh, starting_at(tmp_path / "nowhere"), PARTS)
 
 
 def test_training_starts_from_the_weights(tmp_path, start, finish):
     """One step at a rate of almost nothing leaves them as they were; the run's own folder is no
     start."""
     model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
-    hierarchy = get_hierarchy("fashion_clothing").parts_only()
+    hierarchy = get_hierarchy("fashion_clothing").leaves_only()
     config = Config(seed=5, dataset="fashion_clothing", model=model)
     network = build_model(model, hierarchy)
     variables = jax.tree.map(
         np.asarray, jax.jit(initial_variables, static_argnums=(0, 1))(network, 5)
     )
-    save_variables(tmp_path / "base", config, hierarchy, variables)
+    save_run(tmp_path / "base", config, hierarchy, variables)
     fields = {
         "model.name": "deeplab_v2",
         "model.width": 0.02,

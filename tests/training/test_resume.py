@@ -8,10 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hparse_jax.checkpoint import claim_workdir, load_run, read_settings
-from hparse_jax.config import Config
-from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.checkpoint import load_run
 
 
 def arrays_of(workdir, step):
@@ -57,30 +54,6 @@ def test_stopped_runs_go_on_with_the_same_bits(tmp_path, start, finish, metrics,
     output = finish(start(uninterrupted, steps=40, checkpoint_every=10))
     assert "finished" in output
     assert len(metrics(uninterrupted)) == 40
-
-
-def test_a_start_that_left_no_checkpoint_does_not_bind_the_workdir(tmp_path):
-    config, hierarchy = Config(), get_hierarchy("lip")
-    claim_workdir(tmp_path, config, hierarchy)
-    config.optimizer.base_lr = 0.001
-    claim_workdir(tmp_path, config, hierarchy)
-    assert read_settings(tmp_path) == (config, hierarchy)
-
-
-def test_damaged_settings_are_named(tmp_path):
-    claim_workdir(tmp_path, Config(), get_hierarchy("lip"))
-    (tmp_path / "hierarchy.json").write_text("{}")
-    with pytest.raises(InputError, match=r"hierarchy\.json is damaged"):
-        read_settings(tmp_path)
-
-
-def test_a_workdir_of_another_config_is_refused(tmp_path):
-    config, hierarchy = Config(), get_hierarchy("lip")
-    claim_workdir(tmp_path, config, hierarchy)
-    (tmp_path / "checkpoints" / "40").mkdir(parents=True)
-    config.optimizer.momentum = 0.5
-    with pytest.raises(InputError, match=r"config\.optimizer\.momentum=0\.9, not 0\.5"):
-        claim_workdir(tmp_path, config, hierarchy)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 
 from hparse_jax.errors import InputError
+from hparse_jax.storage import is_safe_name
 
 
 class Files:
@@ -149,7 +150,7 @@ class Files:
             if member.is_dir() or member.filename.startswith("__MACOSX/"):
                 continue
             linked = stat.S_ISLNK(member.external_attr >> 16)
-            if linked or not is_safe(member.filename):
+            if linked or not is_safe_name(member.filename):
                 self.problems.append(
                     f"{archive}: member {member.filename!r} is a link or leads out of the folder; "
                     "remove it from the archive"
@@ -168,9 +169,3 @@ class Files:
 @functools.lru_cache(maxsize=8)
 def _opened(archive: pathlib.Path, changed: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(archive)
-
-
-def is_safe(name: str) -> bool:
-    """Whether a relative path stays below where it is put."""
-    parts = name.replace("\\", "/").split("/")
-    return bool(name) and ".." not in parts and parts[0] != "" and ":" not in parts[0]

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from hparse_jax.data.raw.encode import Encoded, encode, features, record
 from hparse_jax.data.raw.source import LeftOut, Sample, Source, draw_splits
 from hparse_jax.errors import InputError
-from hparse_jax.storage import ahead
+from hparse_jax.storage import read_ahead
 
 _SHARD = 4096  # samples a file
 _AHEAD = 4  # samples a thread reads in advance
@@ -244,7 +244,7 @@ def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample,
 
     threads = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from ahead(pool, seen, samples, threads * _AHEAD)
+        yield from read_ahead(pool, seen, samples, threads * _AHEAD)
 
 
 def _progress(total: int, what: str) -> tqdm:

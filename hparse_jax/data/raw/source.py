@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from hparse_jax.data.raw.files import Files, is_safe
+from hparse_jax.data.raw.files import Files
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.storage import is_safe_name
 
 PHOTOS = (".jpg", ".jpeg", ".png")
 
@@ -190,7 +191,7 @@ def read_ids(files: Files, problems: list[str], name: str) -> list[str]:
     for line in lines:
         stem, suffix = os.path.splitext(line)
         stem = stem if suffix.lower() in PHOTOS else line
-        if not is_safe(stem):
+        if not is_safe_name(stem):
             problems.append(
                 f"{where}: {line!r} leads out of the folder; ids are names without .. or leading /"
             )

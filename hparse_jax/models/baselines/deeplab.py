@@ -6,6 +6,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import interpolate, max_pool, resize
 from hparse_jax.models.output import ParserOutput, parts_alone
@@ -23,7 +24,7 @@ class Classifier(nn.Module):
     leaves: int
     dilation: int
     width: float
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -44,15 +45,16 @@ class DeepLabV2(nn.Module):
     VGG-16 with holes and four classifiers of different dilation whose logits add up (ASPP-L).
     """
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    width: float
-    dtype: jnp.dtype
 
     def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-        self.vgg = VGG(True, self.width, self.dtype)
+        self.vgg = VGG(self.config, atrous=True)
         self.branches = {
-            f"rate{rate}": Classifier(leaves, rate, self.width, self.dtype, name=f"rate{rate}")
+            f"rate{rate}": Classifier(
+                leaves, rate, self.config.width, self.config.dtype, name=f"rate{rate}"
+            )
             for rate in _RATES
         }
 
@@ -62,7 +64,7 @@ class DeepLabV2(nn.Module):
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks."""
-        return self.vgg(images.astype(self.dtype))
+        return self.vgg(images.astype(self.config.dtype))
 
 
 class Attention(nn.Module):
@@ -75,16 +77,17 @@ class Attention(nn.Module):
     they alone would cost nearly half as much as a whole scale.
     """
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    width: float
-    dtype: jnp.dtype
 
     def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-        self.vgg = VGG(True, self.width, self.dtype)
-        self.classifier = Classifier(leaves, _LARGE_FOV, self.width, self.dtype)
-        self.attention1 = Conv(scaled(512, self.width), stride=_STRIDE, dtype=self.dtype)
-        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=self.dtype)
+        self.vgg = VGG(self.config, atrous=True)
+        self.classifier = Classifier(leaves, _LARGE_FOV, self.config.width, self.config.dtype)
+        self.attention1 = Conv(
+            scaled(512, self.config.width), stride=_STRIDE, dtype=self.config.dtype
+        )
+        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=self.config.dtype)
         self.dropout = nn.Dropout(0.5)
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
@@ -111,7 +114,7 @@ class Attention(nn.Module):
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks at one scale."""
-        return self.vgg(images.astype(self.dtype))
+        return self.vgg(images.astype(self.config.dtype))
 
 
 def scaled_side(side: int, scale: float) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import interpolate
 from hparse_jax.models.output import ParserOutput, parts_alone
@@ -23,19 +24,18 @@ class FCN8s(nn.Module):
     padded by half its kernel, where the paper pads the image by 100.
     """
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    width: float
-    dtype: jnp.dtype
 
     def setup(self):
         leaves = len(self.hierarchy.levels[0].nodes)
-        features = scaled(4096, self.width)
-        self.vgg = VGG(False, self.width, self.dtype)
-        self.fc6 = Conv(features, 7, dtype=self.dtype)
-        self.fc7 = Conv(features, 1, dtype=self.dtype)
-        self.score_fc7 = Conv(leaves, 1, relu=False, dtype=self.dtype)
-        self.score_pool4 = Conv(leaves, 1, relu=False, dtype=self.dtype)
-        self.score_pool3 = Conv(leaves, 1, relu=False, dtype=self.dtype)
+        features = scaled(4096, self.config.width)
+        self.vgg = VGG(self.config)
+        self.fc6 = Conv(features, 7, dtype=self.config.dtype)
+        self.fc7 = Conv(features, 1, dtype=self.config.dtype)
+        self.score_fc7 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
+        self.score_pool4 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
+        self.score_pool3 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
         self.double_fc7 = Double()
         self.double_pool4 = Double()
         self.dropout = nn.Dropout(0.5)
@@ -52,7 +52,7 @@ class FCN8s(nn.Module):
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks, before their pooling."""
-        return self.vgg(images.astype(self.dtype))
+        return self.vgg(images.astype(self.config.dtype))
 
 
 class Double(nn.Module):

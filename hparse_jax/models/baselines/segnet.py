@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import ConvNorm
 from hparse_jax.models.output import ParserOutput, parts_alone
@@ -19,22 +20,23 @@ class SegNet(nn.Module):
     networks. The encoder's kernels have VGG's names and shapes: a trained VGG-16 can start it.
     """
 
+    config: ModelConfig
     hierarchy: Hierarchy
-    width: float
-    dtype: jnp.dtype
 
     def setup(self):
-        self.vgg = Encoder(self.width, self.dtype)
-        self.decoder = Decoder(len(self.hierarchy.levels[0].nodes), self.width, self.dtype)
+        self.vgg = Encoder(self.config.width, self.config.dtype)
+        self.decoder = Decoder(
+            len(self.hierarchy.levels[0].nodes), self.config.width, self.config.dtype
+        )
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        blocks, x, places = self.vgg(images.astype(self.dtype), train)
+        blocks, x, places = self.vgg(images.astype(self.config.dtype), train)
         sizes = [block.shape[1:3] for block in blocks]
         return parts_alone(self.decoder(x, places, sizes, train))
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of the encoder's five blocks, before their pooling."""
-        return self.vgg(images.astype(self.dtype), False)[0]
+        return self.vgg(images.astype(self.config.dtype), False)[0]
 
 
 class Encoder(nn.Module):
@@ -44,7 +46,7 @@ class Encoder(nn.Module):
     """
 
     width: float
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(
@@ -74,7 +76,7 @@ class Decoder(nn.Module):
 
     leaves: int
     width: float
-    dtype: jnp.dtype
+    dtype: str
 
     @nn.compact
     def __call__(

@@ -1,0 +1,157 @@
+"""The folder of a run: config.json, hierarchy.json, metrics.jsonl and checkpoints/STEP.
+
+A folder of an imported backbone holds backbone.json instead of the first two, and one checkpoint.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
+from hparse_jax.storage import write_json
+
+CHECKPOINTS = "checkpoints"
+_SETTINGS = ("config.json", "hierarchy.json")
+_BACKBONE = "backbone.json"
+
+# These may change when a run is resumed: they do not change what is learned.
+_FREE = {
+    "data_dir",
+    "workers",
+    "val_split",
+    "eval_scales",
+    "eval_batch_size",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneSettings:
+    """What an imported backbone is.
+
+    name: in the table of backbones. model: its depth, stem and width. mean, std, channels: the
+    input that its weights were trained on, as in `Config`.
+    """
+
+    name: str
+    model: ModelConfig
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: str
+
+
+def is_backbone(folder: str | os.PathLike) -> bool:
+    """Whether the folder holds an imported backbone, not a run."""
+    return (pathlib.Path(folder) / _BACKBONE).is_file()
+
+
+def read_settings(folder: str | os.PathLike) -> tuple[Config, Hierarchy]:
+    """The config and the hierarchy of a run. Raises InputError when they are not there."""
+    folder = pathlib.Path(folder)
+    if is_backbone(folder):
+        raise InputError(
+            f"{folder}: holds an imported backbone, which parses nothing by itself; train a parser "
+            "from it with config.init_from"
+        )
+    trees = [_read(folder, name) for name in _SETTINGS]
+    try:
+        config, hierarchy = from_json(trees[0]), hierarchy_from_json(trees[1])
+        validate(config)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _damaged(folder, " or ".join(_SETTINGS), error) from error
+    return config, hierarchy
+
+
+def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
+    """The settings of an imported backbone. Raises InputError when they are not there."""
+    folder = pathlib.Path(folder)
+    tree = _read(folder, _BACKBONE)
+    try:
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
+        return BackboneSettings(**values | {"model": ModelConfig(**tree["model"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder, _BACKBONE, error) from error
+
+
+def write_settings(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> None:
+    """Writes config.json and hierarchy.json; data_dir as an absolute path, so that the run can be
+    used from any folder."""
+    config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
+    for name, tree in zip(
+        _SETTINGS, (dataclasses.asdict(config), hierarchy.to_json()), strict=True
+    ):
+        write_json(pathlib.Path(folder) / name, tree)
+
+
+def write_backbone(folder: str | os.PathLike, settings: BackboneSettings) -> None:
+    """Writes backbone.json."""
+    write_json(pathlib.Path(folder) / _BACKBONE, dataclasses.asdict(settings))
+
+
+def check_new(folder: str | os.PathLike) -> None:
+    """Raises InputError for a folder that weights cannot be imported into."""
+    folder = pathlib.Path(folder)
+    _check_folder(folder)
+    if any((folder / CHECKPOINTS).glob("*")):
+        raise InputError(f"{folder}: has checkpoints already; give a new folder")
+
+
+def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> None:
+    """Raises InputError unless the folder is new or holds a run of the same settings.
+
+    The message names every setting that differs. A run that left no checkpoint binds nobody: its
+    settings may be replaced.
+    """
+    folder = pathlib.Path(folder)
+    _check_folder(folder)
+    if is_backbone(folder):
+        raise InputError(f"{folder}: holds an imported backbone; use another --workdir")
+    if not any(path.name.isdigit() for path in (folder / CHECKPOINTS).glob("*")):
+        return
+    if not all((folder / name).is_file() for name in _SETTINGS):
+        raise InputError(f"{folder}: has checkpoints but no config.json; use another --workdir")
+    old, old_hierarchy = read_settings(folder)
+    before, now = flat(old), flat(config)
+    different = [
+        f"config.{field}={before[field]!r}, not {value!r}"
+        for field, value in now.items()
+        if field not in _FREE and value != before[field]
+    ]
+    if old_hierarchy != hierarchy:
+        different.append(f"hierarchy {old_hierarchy.name} with other nodes, not {hierarchy.name}")
+    if different:
+        raise InputError(
+            f"{folder}: holds a run with {'; '.join(different)}; use another --workdir or the same "
+            "settings"
+        )
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError(f"{path}: is a file; give a folder for the workdir")
+            return
+
+
+def _read(folder: pathlib.Path, name: str) -> dict:
+    if not (folder / name).is_file():
+        raise InputError(f"{folder}: not a workdir (no {name}); give the --workdir of training")
+    try:
+        return json.loads((folder / name).read_text())
+    except ValueError as error:
+        raise InputError(f"{folder / name}: not JSON ({error}); restore the file") from error
+
+
+def _damaged(folder: pathlib.Path, names: str, error: Exception) -> InputError:
+    reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return InputError(
+        f"{folder}: {names} is damaged, or of another version of hparse_jax ({reason}); restore "
+        "the file, or train or import again"
+    )

@@ -1,0 +1,99 @@
+import pathlib
+
+import pytest
+
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.workdir import (
+    BackboneSettings,
+    check_new,
+    claim,
+    read_backbone,
+    read_settings,
+    write_backbone,
+    write_settings,
+)
+
+LIP = get_hierarchy("lip")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A workdir of LIP's default config with a checkpoint of step 40."""
+    write_settings(tmp_path, Config(), LIP)
+    (tmp_path / "checkpoints" / "40").mkdir(parents=True)
+    return tmp_path
+
+
+def test_settings_are_read_as_they_were_written(tmp_path):
+    config = Config(data_dir="/data", crop=(129, 97), model=ModelConfig(depth=18))
+    write_settings(tmp_path, config, LIP)
+    assert read_settings(tmp_path) == (config, LIP)
+
+
+def test_a_relative_data_dir_is_stored_as_an_absolute_one(tmp_path, monkeypatch):
+    """A run can be evaluated from any folder."""
+    monkeypatch.chdir(tmp_path)
+    write_settings(tmp_path / "run", Config(data_dir="data"), LIP)
+    monkeypatch.chdir("/")
+    assert pathlib.Path(read_settings(tmp_path / "run")[0].data_dir) == tmp_path / "data"
+
+
+def test_a_backbone_is_read_as_it_was_written_and_is_no_run(tmp_path):
+    settings = BackboneSettings(
+        "resnet", ModelConfig(depth=50), (1.0, 2.0, 3.0), (1.0, 1.0, 1.0), "bgr"
+    )
+    write_backbone(tmp_path, settings)
+    assert read_backbone(tmp_path) == settings
+    with pytest.raises(InputError, match="an imported backbone, which parses nothing"):
+        read_settings(tmp_path)
+    with pytest.raises(InputError, match="an imported backbone; use another --workdir"):
+        claim(tmp_path, Config(), LIP)
+
+
+def test_a_run_without_a_checkpoint_does_not_bind_the_workdir(tmp_path):
+    write_settings(tmp_path, Config(), LIP)
+    claim(tmp_path, Config(batch_size=3), LIP)
+
+
+def test_the_same_settings_may_be_resumed_with_other_free_ones(run):
+    claim(run, Config(data_dir="elsewhere", workers=4, log_every=7), LIP)
+
+
+def test_every_setting_that_differs_is_named(run):
+    config = Config(batch_size=3)
+    config.optimizer.momentum = 0.5
+    with pytest.raises(InputError) as caught:
+        claim(run, config, get_hierarchy("atr"))
+    for difference in (
+        "config.batch_size=40, not 3",
+        "config.optimizer.momentum=0.9, not 0.5",
+        "hierarchy lip with other nodes, not atr",
+    ):
+        assert difference in str(caught.value)
+
+
+def test_damaged_settings_are_named(tmp_path):
+    write_settings(tmp_path, Config(), LIP)
+    (tmp_path / "hierarchy.json").write_text("{}")
+    with pytest.raises(InputError, match=r"hierarchy\.json is damaged"):
+        read_settings(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: not JSON"):
+        read_settings(tmp_path)
+
+
+def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):
+    """Earlier versions stored a backbone as a network of LIP."""
+    write_settings(tmp_path, Config(model=ModelConfig(name="resnet")), LIP)
+    with pytest.raises(InputError, match=r"config\.model\.name='resnet'.*import again"):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mine.json", "mine.json/run"])
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, name):
+    (tmp_path / "mine.json").write_text("{}")
+    for check in (lambda folder: claim(folder, Config(), LIP), check_new):
+        with pytest.raises(InputError, match=r"mine\.json: is a file; give a folder"):
+            check(tmp_path / name)
