@@ -6,6 +6,7 @@ The only file that knows the mesh. All parallelism is over the batch: the state 
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hparse_jax.errors import InputError
@@ -29,15 +30,15 @@ def initialize(
             jax.distributed.initialize()
         except (ValueError, RuntimeError) as error:
             raise InputError(
-                f"--distributed: no other processes found ({error}); give --coordinator, "
-                "--num_processes and --process_id, or leave it out on a single machine"
+                f"distributed: no other processes found ({error}); give coordinator, num_processes "
+                "and process_id instead, or leave it out on a single machine"
             ) from error
     elif all(given):
         jax.distributed.initialize(coordinator, num_processes, process_id)
     elif any(given):
         raise InputError(
-            "--coordinator, --num_processes and --process_id go together; for automatic "
-            "detection give --distributed alone"
+            "coordinator, num_processes and process_id go together; for automatic detection give "
+            "distributed alone"
         )
 
 
@@ -53,7 +54,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis is cut over the devices."""
+    """The first axis is sharded over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
@@ -63,10 +64,22 @@ def global_batch(mesh: Mesh, local: np.ndarray) -> jax.Array:
 
 
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
-    """Raises InputError when the batch cannot be cut evenly over devices and pieces."""
+    """Raises InputError unless devices and accumulation steps divide the batch evenly."""
     pieces = mesh.size * accumulate
     if batch_size % pieces:
         raise InputError(
             f"config.batch_size={batch_size}: must be a multiple of {mesh.size} devices times "
             f"config.accumulate={accumulate}, for instance {max(1, batch_size // pieces) * pieces}"
         )
+
+
+def sum_over_processes(arrays: list) -> list[np.ndarray]:
+    """The int64 sums over all processes, exact: they travel as pairs of uint32."""
+    arrays = [np.asarray(a, np.int64) for a in arrays]
+    if jax.process_count() == 1:
+        return arrays
+    flat = np.concatenate([a.ravel() for a in arrays])
+    gathered = np.asarray(multihost_utils.process_allgather(flat.view(np.uint32)))
+    total = np.ascontiguousarray(gathered).view(np.int64).sum(0)
+    ends = np.cumsum([a.size for a in arrays])[:-1]
+    return [t.reshape(a.shape) for t, a in zip(np.split(total, ends), arrays, strict=True)]

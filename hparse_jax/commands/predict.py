@@ -1,28 +1,28 @@
 """The verb `predict`: photographs and folders of photographs -> label maps, overlays, JSON."""
 
-import dataclasses
+import os
+import sys
+import time
 
 from absl import flags
 
+from hparse_jax.commands import inference_flags
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError, UsageError
-from hparse_jax.inference.multiscale import parse_scales
-from hparse_jax.inference.parse import predict
-from hparse_jax.inference.predictor import MAX_SIDE, load_parser
-from hparse_jax.inference.submission import submit
+from hparse_jax.inference.parse import endings, parse_files
+from hparse_jax.inference.photos import find_photos
+from hparse_jax.inference.predictor import MAX_SIDE, Predictor, load_parser
+from hparse_jax.inference.submission import write_submission
 
 
 def define_flags() -> None:
     """The flags of `hparse predict`."""
-    flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
+    inference_flags.define_flags()
     flags.DEFINE_string("output", None, "The folder for the results.", required=True)
     flags.DEFINE_string("split", None, "Parse a split of a built dataset instead of photographs.")
     flags.DEFINE_string("dataset", None, "With --split: the dataset; default: as trained.")
-    flags.DEFINE_string("data_dir", None, "With --split: where it lies; default: as trained.")
     flags.DEFINE_bool("indexed", False, "With --split: PNGs with palette instead of grey ones.")
     flags.DEFINE_bool("levels", False, "Write the coarser levels too.")
-    flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
-    flags.DEFINE_list("scales", None, "Scales to average; default: the run's config.eval_scales.")
-    flags.DEFINE_bool("flip", False, "Average over mirrored photos too.")
     flags.DEFINE_integer(
         "batch_size", None, "Photos at a time; default: 1 on a CPU, 8 a device elsewhere."
     )
@@ -31,25 +31,57 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> int | None:
+def main(argv: list[str]) -> int:
     """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`; 1 when a photo failed.
 
     `hparse predict --workdir=DIR --output=OUT --split=test` parses a split of a built dataset into
     OUT/ID.png and a zip of them.
     """
     values = flags.FLAGS
-    for name in ("batch_size", "max_side"):
-        if values[name].value is not None and values[name].value < 1:
-            raise InputError(f"--{name}={values[name].value}: give a number above 0")
-    parser = load_parser(
-        values.workdir, values.step, parse_scales(values.scales), values.flip, values.max_side
-    )
-    if values.split is None:
-        return predict(parser, argv, values.output, values.levels, values.batch_size)
-    if argv:
+    inference_flags.check_positive("batch_size", "max_side")
+    if argv and values.split is not None:
         raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
-    data_dir = values.data_dir or parser.config.data_dir
-    config = dataclasses.replace(
-        parser.config, dataset=values.dataset or parser.config.dataset, data_dir=data_dir
+    predictor = load_parser(
+        values.workdir,
+        values.step,
+        inference_flags.scales(),
+        values.flip,
+        max_side=values.max_side,
     )
-    submit(parser, config, values.split, values.output, values.indexed, values.batch_size)
+    if not isinstance(predictor, Predictor):
+        raise InputError(
+            f"--workdir={values.workdir}: an imported backbone parses nothing by itself; train a "
+            "parser from it with --config.init_from"
+        )
+    if values.split is None:
+        return predict(predictor, argv, values.output, values.levels, values.batch_size)
+    config = predictor.config
+    dataset = BuiltDataset(values.dataset or config.dataset, values.data_dir or config.data_dir)
+    archive = write_submission(
+        predictor, dataset, values.split, values.output, values.indexed, values.batch_size
+    )
+    photos = dataset.splits[values.split]
+    print(f"{photos} label maps of {dataset.name} {values.split} in {values.output}; {archive}")
+    return 0
+
+
+def predict(
+    predictor: Predictor,
+    inputs: list[str],
+    output: str | os.PathLike,
+    levels: bool = False,
+    batch_size: int | None = None,
+) -> int:
+    """Parses files and folders, lists the photos that failed, and returns the exit code.
+
+    Raises InputError when there is no photo at all or when results would collide.
+    """
+    photos = find_photos(inputs, output, endings(predictor, levels))
+    begin = time.perf_counter()
+    failures = parse_files(predictor, photos, levels, batch_size)
+    parsed = len(photos) - len(failures)
+    speed = parsed / (time.perf_counter() - begin)
+    print(f"{parsed} of {len(photos)} photographs parsed into {output}, {speed:.2g} photographs/s")
+    if failures:
+        print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
+    return 1 if failures else 0

@@ -41,7 +41,7 @@ def read_correspondence(name: str, trained: Hierarchy, scored: Hierarchy) -> Cor
     path = path if path.is_file() else pathlib.Path(name)
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.json")))
-        raise InputError(f"--correspondence={name}: no such file; shipped are {shipped}")
+        raise InputError(f"correspondence={name}: no such file; shipped are {shipped}")
     try:
         tree = json.loads(path.read_text())
         classes = tuple(tree["classes"])

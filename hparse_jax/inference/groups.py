@@ -55,14 +55,14 @@ def factors(
     names = [group.name for group in groups]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise InputError(f"--factors: {', '.join(sorted(twice))} twice; rename or drop one")
+        raise InputError(f"factors: {', '.join(sorted(twice))} twice; rename or drop one")
     return tuple(groups)
 
 
 def _listed(file: str, known: Collection[str]) -> Group:
     path = pathlib.Path(file)
     if not path.is_file():
-        raise InputError(f"--factors={file}: no such list; give files of ids, or derived")
+        raise InputError(f"factors={file}: no such list; give files of ids, or derived")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def _derived(hierarchy: Hierarchy) -> list[Group]:
     lower = ids_of("shoe", "leg", "lower_body")
     if not (head and feet):
         raise InputError(
-            f"--factors=derived: hierarchy {hierarchy.name} has no joints of head and feet; "
+            f"factors=derived: hierarchy {hierarchy.name} has no joints of head and feet; "
             "give lists"
         )
 

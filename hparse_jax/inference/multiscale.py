@@ -1,12 +1,12 @@
 """Label maps of photographs from logits averaged over scales and mirrored copies.
 
 The network sees a photo at several scales, each also mirrored; the logits of every view are
-brought back to the photo's own pixel grid, mirrored maps turned back with the left and right
-channels swapped, and averaged (CNIF section 4.1, "Testing").
+brought back to one pixel grid, mirrored maps flipped back with the left and right channels swapped,
+and averaged (CNIF section 4.1, "Testing").
 
 All resizing is bilinear with aligned corners, as two small matrices a photo: A_h @ x @ A_w^T. The
 matrices are computed on the device from the photo's size, so photos of every size that share a
-canvas share one compiled program. Mirroring is the same matrix with its positions reversed inside
+bucket share one compiled program. Mirroring is the same matrix with its positions reversed inside
 the photo's own width.
 """
 
@@ -17,16 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Int32, UInt8
 
 from hparse_jax.config import Config
-from hparse_jax.errors import InputError
+from hparse_jax.data.buckets import Batch
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.build import levels_of
 from hparse_jax.models.layers import normalise
 from hparse_jax.sharding import batch_sharding, data_mesh, replicated
 
-_ROWS = 64  # label maps are made in strips of this many rows: no float map of the whole canvas
+_ROWS = 64  # label maps are made in strips of this many rows: no float map of the whole bucket
 _OUTSIDE = -2.0  # a position without a neighbour on any grid: its matrix row is zero
 
 
@@ -37,93 +36,96 @@ class View(NamedTuple):
     mirrored: bool
 
 
-class Scores(NamedTuple):
-    """What a batch of photos gives; levels are ordered finest first.
+class Prediction(NamedTuple):
+    """What the network says of a batch; levels are ordered finest first.
 
-    labels: for each level uint8 [b, H, W] on the canvas, 0 outside the photos.
+    labels: for each level uint8 [b, H, W] in the output bucket, 0 outside the photos.
     logits: for each level and view the fused logits float32 [b, h', w', nodes], as the network
     made them. gates: for each level source -> [b, nodes], of the unmirrored view nearest scale 1.
+    sizes, output_sizes: (height, width) of the photos as shown and of their label maps; bucket,
+    output_bucket: those of the batch.
     """
 
     labels: tuple[UInt8[Array, "b H W"], ...]
     logits: tuple[tuple[Float[Array, "b h w n"], ...], ...]
     gates: tuple[dict[str, Float[Array, "b n"]], ...]
+    sizes: Int32[np.ndarray, "b 2"]
+    output_sizes: Int32[np.ndarray, "b 2"]
+    bucket: tuple[int, int]
+    output_bucket: tuple[int, int]
 
 
-class Scorer:
-    """Scores batches of photos with a model on the devices of this process.
+class MultiScalePredictor:
+    """Batches of photos -> label maps, on the devices of this process.
 
-    model, config, hierarchy: the run's; `self.hierarchy` holds the levels that the model has.
-    scales: of the photo, 1.0 is its own size; flip: every scale also mirrored.
+    model, variables, config, hierarchy: of the run, hierarchy with the levels that the model
+    predicts. scales: of the photo, 1.0 is its own size; flip: every scale also mirrored.
     """
 
     def __init__(
         self,
         model: nn.Module,
+        variables: dict,
         config: Config,
         hierarchy: Hierarchy,
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
-        self.hierarchy = levels_of(config.model, hierarchy)
+        self._mesh = data_mesh(jax.local_devices())
         self._model = model
-        self._colours = (tuple(config.mean), tuple(config.std), config.channels)
+        self._variables = jax.device_put(jax.device_get(variables), replicated(self._mesh))
+        self._input = (tuple(config.mean), tuple(config.std), config.channels)
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
         )
         self._gates_of = self._views.index(View(min(scales, key=lambda s: abs(s - 1)), False))
-        levels = range(len(self.hierarchy.levels))
-        self._swaps = tuple(self.hierarchy.flip_permutation(level) for level in levels)
-        self._mesh = data_mesh(jax.local_devices())
+        levels = range(len(hierarchy.levels))
+        self._swaps = tuple(hierarchy.flip_permutation(level) for level in levels)
 
     def batch_size(self, wanted: int) -> int:
         """`wanted` rounded up to a multiple of the number of devices."""
         return -(-wanted // self._mesh.size) * self._mesh.size
 
-    def place(self, variables: dict) -> dict:
-        """The variables on every device of this process."""
-        return jax.device_put(jax.device_get(variables), replicated(self._mesh))
+    def __call__(self, batch: Batch) -> Prediction:
+        """Parses a batch, whose length must be a multiple of the number of devices.
 
-    def __call__(
-        self,
-        variables: dict,
-        images: UInt8[np.ndarray, "b H W 3"],
-        sizes: Int[np.ndarray, "b 2"],
-    ) -> Scores:
-        """Scores photos that lie top-left in canvases with sides 16 k + 1.
-
-        sizes: height and width of each photo in pixels. b must be a multiple of the number of
-        devices (see `batch_size`). The colours outside the photos have no influence; how much
-        of the canvas they take has some, for the network averages over all of it.
+        Returns before the device is done. The colours outside the photos have no influence; how
+        much of the bucket they take has some, for the network averages over all of it.
         """
-        images, sizes = jax.device_put(
-            (images, np.asarray(sizes, np.int32)), batch_sharding(self._mesh)
+        images, sizes, output_sizes = jax.device_put(
+            (batch.images, batch.sizes, batch.output_sizes), batch_sharding(self._mesh)
         )
         outputs = []
         for view in self._views:
-            shown = _show(images, sizes, view=view, colours=self._colours)
-            outputs.append(network(self._model, variables, shown))
+            shown = _show(images, sizes, view=view, preprocessing=self._input)
+            outputs.append(_logits_and_gates(self._model, self._variables, shown))
         logits = tuple(zip(*(fused for fused, _ in outputs), strict=True))
+        buckets = {"bucket": images.shape[1:3], "output_bucket": batch.output_bucket}
         labels = _label_maps(
-            logits, sizes, canvas=images.shape[1:3], views=self._views, swaps=self._swaps
+            logits, sizes, output_sizes, **buckets, views=self._views, swaps=self._swaps
         )
-        return Scores(labels, logits, outputs[self._gates_of][1])
+        gates = outputs[self._gates_of][1]
+        return Prediction(labels, logits, gates, batch.sizes, batch.output_sizes, **buckets)
 
     def mean_logits(
-        self, scores: Scores, level: int, index: int, size: tuple[int, int]
+        self, prediction: Prediction, index: int, level: int
     ) -> Float[np.ndarray, "h w n"]:
-        """The averaged logits of photo `index` of a scored batch, at its own size (h, w)."""
-        canvas = scores.labels[level].shape[1:3]
-        logits = tuple(x[index : index + 1] for x in scores.logits[level])
-        sizes = np.array([size], np.int32)
+        """The averaged logits of photo `index` of a batch, at the size of its label maps."""
         mean = _mean_logits(
-            logits, sizes, canvas=canvas, views=self._views, swap=self._swaps[level]
+            tuple(x[index : index + 1] for x in prediction.logits[level]),
+            prediction.sizes[index : index + 1],
+            prediction.output_sizes[index : index + 1],
+            bucket=prediction.bucket,
+            output_bucket=prediction.output_bucket,
+            views=self._views,
+            swap=self._swaps[level],
         )
-        return np.asarray(mean)[0, : size[0], : size[1]]  # on the host: no program per size
+        height, width = prediction.output_sizes[index]
+        return np.asarray(mean)[0, :height, :width]  # on the host: no program per size
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def network(model: nn.Module, variables: dict, images: Float[Array, "b H W 3"]) -> tuple:
+def _logits_and_gates(model: nn.Module, variables: dict, images: Float[Array, "b H W 3"]) -> tuple:
     """(fused logits of each level, gates of each level) of normalised images."""
     output = model.apply(variables, images, train=False)
     return tuple(level.fused for level in output.levels), tuple(
@@ -131,12 +133,12 @@ def network(model: nn.Module, variables: dict, images: Float[Array, "b H W 3"]) 
     )
 
 
-@functools.partial(jax.jit, static_argnames=("view", "colours"))
+@functools.partial(jax.jit, static_argnames=("view", "preprocessing"))
 def _show(
-    images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], *, view: View, colours: tuple
+    images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], *, view: View, preprocessing: tuple
 ) -> Float[Array, "b N M 3"]:
     """The photos as the network sees them in this view: normalised, 0 (mean colour) outside."""
-    x = normalise(images, *colours)
+    x = normalise(images, *preprocessing)
     height, width = images.shape[1:3]
     if view == View(1.0, False):
         inside = [jnp.arange(n) < sizes[:, i, None] for i, n in enumerate((height, width))]
@@ -146,15 +148,26 @@ def _show(
     return _resample(x, rows, columns)
 
 
-@functools.partial(jax.jit, static_argnames=("canvas", "views", "swaps"))
-def _label_maps(logits: tuple, sizes: Int[Array, "b 2"], *, canvas, views, swaps) -> tuple:
-    """For each level the best node of every canvas pixel, uint8 [b, H, W]."""
-    height, width = canvas
+@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swaps"))
+def _label_maps(
+    logits: tuple,
+    sizes: Int[Array, "b 2"],
+    output_sizes: Int[Array, "b 2"],
+    *,
+    bucket: tuple[int, int],
+    output_bucket: tuple[int, int],
+    views: tuple[View, ...],
+    swaps: tuple,
+) -> tuple:
+    """For each level the best node of every pixel of the output bucket, uint8 [b, H, W]."""
+    height, width = output_bucket
 
     def strip(first_row):
         rows = first_row + jnp.arange(_ROWS)
         return tuple(
-            jnp.argmax(_average(maps, sizes, rows, canvas, views, swap), -1).astype(jnp.uint8)
+            jnp.argmax(
+                _average(maps, sizes, output_sizes, rows, bucket, width, views, swap), -1
+            ).astype(jnp.uint8)
             for maps, swap in zip(logits, swaps, strict=True)
         )
 
@@ -162,42 +175,58 @@ def _label_maps(logits: tuple, sizes: Int[Array, "b 2"], *, canvas, views, swaps
     return tuple(jnp.moveaxis(s, 0, 1).reshape(s.shape[1], -1, width)[:, :height] for s in strips)
 
 
-@functools.partial(jax.jit, static_argnames=("canvas", "views", "swap"))
-def _mean_logits(logits: tuple, sizes: Int[Array, "b 2"], *, canvas, views, swap) -> Array:
-    return _average(logits, sizes, jnp.arange(canvas[0]), canvas, views, swap)
+@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swap"))
+def _mean_logits(logits, sizes, output_sizes, *, bucket, output_bucket, views, swap) -> Array:
+    height, width = output_bucket
+    return _average(logits, sizes, output_sizes, jnp.arange(height), bucket, width, views, swap)
 
 
 def _average(
-    maps: tuple, sizes: Int[Array, "b 2"], rows: Int[Array, " r"], canvas, views, swap
+    maps: tuple,
+    sizes: Int[Array, "b 2"],
+    output_sizes: Int[Array, "b 2"],
+    rows: Int[Array, " r"],
+    bucket: tuple[int, int],
+    width: int,
+    views: tuple[View, ...],
+    swap: tuple[int, ...],
 ) -> Float[Array, "b r W n"]:
-    """Mean over the views of one level's logits at these rows of the canvas; 0 outside photos."""
+    """Mean over the views of one level's logits at these rows of the output, 0 outside photos."""
+    pixels = rows, jnp.arange(width)
     total = 0.0
     for x, view in zip(maps, views, strict=True):
         if view.mirrored:
             x = x[..., np.array(swap)]
-        upright = view._replace(mirrored=False)
-        row_positions = _grid_positions(rows, sizes[:, 0], canvas[0], x.shape[1], upright)
-        columns = jnp.arange(canvas[1])
-        column_positions = _grid_positions(columns, sizes[:, 1], canvas[1], x.shape[2], view)
-        total = total + _resample(x.astype(jnp.float32), row_positions, column_positions)
+        along_rows, along_columns = (
+            _grid_positions(
+                pixels[axis],
+                sizes[:, axis],
+                output_sizes[:, axis],
+                bucket[axis],
+                x.shape[1 + axis],
+                view._replace(mirrored=view.mirrored and axis == 1),
+            )
+            for axis in (0, 1)
+        )
+        total = total + _resample(x.astype(jnp.float32), along_rows, along_columns)
     return total / len(views)
 
 
-def scaled_side(side: int, scale: float) -> int:
-    """The side of the canvas, 16 k + 1, that holds a canvas of this side at a scale."""
+def view_side(side: int, scale: float) -> int:
+    """The side of a bucket, 16 k + 1, that holds a bucket of this side at a scale."""
     return 16 * -(-(int(side * scale + 0.5) - 1) // 16) + 1
 
 
-def _scaled_extent(extents: Int[Array, " b"], side: int, scale: float) -> Int[Array, " b"]:
+def _view_extent(extents: Int[Array, " b"], side: int, scale: float) -> Int[Array, " b"]:
     rounded = jnp.floor(extents * scale + 0.5).astype(jnp.int32)
-    return jnp.clip(rounded, 1, scaled_side(side, scale))
+    return jnp.clip(rounded, 1, view_side(side, scale))
 
 
 def _photo_positions(extents: Int[Array, " b"], side: int, view: View) -> Float[Array, "b N"]:
-    """Where each pixel of the view's canvas lies in the photo, along one axis."""
-    scaled = _scaled_extent(extents, side, view.scale)[:, None]
+    """Where each pixel of the view's bucket lies in the photo, along one axis."""
+    scaled = _view_extent(extents, side, view.scale)[:, None]
     last = extents[:, None] - 1
-    pixels = jnp.arange(scaled_side(side, view.scale))
+    pixels = jnp.arange(view_side(side, view.scale))
     # the ratio first: at scale 1 the positions are then exact integers
     positions = pixels * (last / jnp.maximum(scaled - 1, 1))
     positions = jnp.minimum(positions, last)
@@ -205,17 +234,23 @@ def _photo_positions(extents: Int[Array, " b"], side: int, view: View) -> Float[
 
 
 def _grid_positions(
-    pixels: Int[Array, " r"], extents: Int[Array, " b"], side: int, grid: int, view: View
+    pixels: Int[Array, " r"],
+    extents: Int[Array, " b"],
+    output_extents: Int[Array, " b"],
+    side: int,
+    grid: int,
+    view: View,
 ) -> Float[Array, "b r"]:
-    """Where each of these photo pixels lies on the network's grid, along one axis.
+    """Where each of these pixels of the label map lies on the network's grid, along one axis.
 
-    The first and the last point of the grid are the first and the last pixel of the view's canvas.
+    The first and the last point of the grid are the first and the last pixel of the view's bucket,
+    the first and the last pixel of the label map those of the photo.
     """
-    scaled = _scaled_extent(extents, side, view.scale)[:, None]
-    last = extents[:, None] - 1
+    scaled = _view_extent(extents, side, view.scale)[:, None]
+    last = output_extents[:, None] - 1
     inside = pixels <= last
     pixels = last - pixels if view.mirrored else pixels
-    step = (grid - 1) / max(scaled_side(side, view.scale) - 1, 1)
+    step = (grid - 1) / max(view_side(side, view.scale) - 1, 1)
     return jnp.where(inside, pixels * ((scaled - 1) / jnp.maximum(last, 1)) * step, _OUTSIDE)
 
 
@@ -232,16 +267,3 @@ def _resample(
 def _hat_matrix(positions: Float[Array, "b n"], grid: int) -> Float[Array, "b n m"]:
     """Row i holds the two bilinear weights of position i; zero for positions off the grid."""
     return jnp.maximum(0.0, 1.0 - jnp.abs(positions[..., None] - jnp.arange(grid)))
-
-
-def parse_scales(texts: list[str] | None) -> tuple[float, ...] | None:
-    """The value of the flag `--scales`; None when it was not given. Raises InputError."""
-    if texts is None:
-        return None
-    try:
-        scales = tuple(float(text) for text in texts)
-    except ValueError:
-        scales = ()
-    if not scales or not all(0.1 <= scale <= 10 for scale in scales):
-        raise InputError(f"--scales={','.join(texts)}: give numbers in 0.1..10, e.g. 0.75,1,1.25")
-    return scales

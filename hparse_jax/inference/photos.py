@@ -1,4 +1,4 @@
-"""Photographs in, results out: finding, naming, reading and writing files."""
+"""Photographs on disk: finding and reading them, and naming their results."""
 
 import collections
 import dataclasses
@@ -43,11 +43,15 @@ def find_photos(
     output = pathlib.Path(output)
     found: dict[pathlib.Path, pathlib.Path] = {}  # absolute path -> path relative to its folder
     for name in map(pathlib.Path, inputs):
+        folder = name if name.is_dir() else name.parent
+        if output.resolve() == folder.resolve():
+            raise InputError(
+                f"output={output} is the photographs' own folder, where a later call would parse "
+                "the results, too; give another one"
+            )
         if not name.is_dir():
             found.setdefault(name.absolute(), pathlib.Path(name.name))
             continue
-        if output.resolve() == name.resolve():
-            raise InputError(f"--output={output} is the photographs' own folder; give another one")
         for path in _photos_under(name, output.resolve()):
             found.setdefault(path.absolute(), path.relative_to(name))
     if not found:
@@ -88,7 +92,7 @@ def _check_collisions(photos: list[Photo], endings: tuple[str, ...]) -> None:
             if other is not photo or _key(result.absolute()) == _key(photo.path):
                 raise InputError(
                     f"{result} would be written for {photo.path} and belongs to {other.path}; "
-                    "rename one of them or parse them into different --output folders"
+                    "rename one of them or parse them into different folders"
                 )
 
 

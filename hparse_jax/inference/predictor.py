@@ -1,10 +1,14 @@
-"""A trained parser as a Python object: photographs in, label maps out."""
+"""A trained parser as a Python object: photographs in, label maps out.
+
+`Predictor.stream` is the one loop from photographs through buckets and the network to cropped label
+maps; parsing files, scoring a split and writing a submission all read from it.
+"""
 
 import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import jax
@@ -14,12 +18,12 @@ from jaxtyping import Array, Float, UInt8
 
 from hparse_jax.checkpoint import load_backbone, load_run
 from hparse_jax.config import Config
-from hparse_jax.data.buckets import group_by_canvas
+from hparse_jax.data.buckets import group_by_bucket
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.inference.multiscale import Scorer, Scores
+from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
-from hparse_jax.models.build import NETWORKS, build_backbone, build_model
+from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
 from hparse_jax.workdir import BackboneSettings, is_backbone
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
@@ -30,66 +34,83 @@ class Result:
     """The parsing of one photograph of size (h, w).
 
     labels: leaf id of every pixel. levels: node ids of every level, finest first; levels[0] is
-    labels. names: the leaves' names in id order. gates: for each level source ("direct",
-    "top_down", "bottom_up") -> how far each node trusts it, float32 [nodes] (CNIF Eq. 15-16).
+    labels. hierarchy: what the ids mean. gates: for each level source ("direct", "top_down",
+    "bottom_up") -> how far each node trusts it, float32 [nodes] (CNIF Eq. 15-16).
     """
 
     labels: UInt8[np.ndarray, "h w"]
     levels: tuple[UInt8[np.ndarray, "h w"], ...]
-    names: tuple[str, ...]
+    hierarchy: Hierarchy = dataclasses.field(repr=False)
     gates: tuple[dict[str, Float[np.ndarray, " _"]], ...]
-    _scorer: Scorer = dataclasses.field(repr=False)
-    _scores: Scores = dataclasses.field(repr=False)
-    _index: int = dataclasses.field(repr=False)
-    _parsed_size: tuple[int, int] = dataclasses.field(repr=False)
+    _logits: Callable[[int], Float[np.ndarray, "_ _ nodes"]] = dataclasses.field(repr=False)
 
-    def probabilities(self, level: int = 0) -> Float[np.ndarray, "h w nodes"]:
-        """Softmax over the nodes of a level at the photo's size, computed when asked for."""
-        if not 0 <= level < len(self.levels):
-            raise InputError(f"level {level}: this parser has levels 0..{len(self.levels) - 1}")
-        logits = self._scorer.mean_logits(self._scores, level, self._index, self._parsed_size)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The leaves' names in id order."""
+        return self.hierarchy.levels[0].nodes
+
+    def probabilities(self, level: int | str = 0) -> Float[np.ndarray, "h w nodes"]:
+        """Softmax over the nodes of a level at the photo's size, computed when asked for.
+
+        level: its index, 0 is the finest, or its name. Raises InputError for another one.
+        """
+        logits = self._logits(self._level_index(level))
         height, width = self.labels.shape
         if logits.shape[:2] != (height, width):
             logits = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
         exponentials = np.exp(logits - logits.max(-1, keepdims=True))
         return exponentials / exponentials.sum(-1, keepdims=True)
 
+    def _level_index(self, level: int | str) -> int:
+        names = [level.name for level in self.hierarchy.levels]
+        if level in names:
+            return names.index(level)
+        if isinstance(level, int | np.integer) and 0 <= level < len(names):
+            return int(level)
+        raise InputError(
+            f"level {level!r}: this parser has levels 0..{len(names) - 1}: {', '.join(names)}"
+        )
 
-class Parser:
+
+class Predictor:
     """Parses photographs with trained variables.
 
-    config, hierarchy, variables: of a run; step: the checkpoint's, kept for reports.
-    scales, flip: see `Scorer`. max_side: longest side in pixels that is parsed at full size.
+    model, variables, config, hierarchy: of a run; step: the checkpoint's, kept for reports.
+    scales, flip: the views of a photo whose logits are averaged, scales by default
+    `config.eval_scales`. side: show every photo with its longer side at this many pixels before the
+    scales apply (None: at its own size). max_side: the longest side in pixels at which label maps
+    are made; those of a larger photo are brought to its size (None: no limit).
     """
 
     def __init__(
         self,
+        model: nn.Module,
+        variables: dict,
         config: Config,
         hierarchy: Hierarchy,
-        variables: dict,
         *,
-        model: nn.Module | None = None,
         step: int | None = None,
         scales: tuple[float, ...] | None = None,
         flip: bool = False,
-        max_side: int = MAX_SIDE,
+        side: int | None = None,
+        max_side: int | None = MAX_SIDE,
     ):
-        self.config, self.step = config, step
-        self._model = build_model(config.model, hierarchy) if model is None else model
-        self._scorer = Scorer(self._model, config, hierarchy, scales or config.eval_scales, flip)
-        self.hierarchy = self._scorer.hierarchy
-        self._variables = self._scorer.place(variables)
-        self._max_side = max_side
+        self.config, self.step, self.flip = config, step, flip
+        self.hierarchy = levels_of(config.model, hierarchy)
+        self.scales = tuple(scales or config.eval_scales)
+        self._model, self._variables = model, variables
+        self._side, self._max_side = side, max_side
+        self._multiscale = MultiScalePredictor(
+            model, variables, config, self.hierarchy, self.scales, flip
+        )
         # a batch pays on an accelerator; on a CPU it would only be padded
         accelerated = jax.default_backend() != "cpu"
-        self.batch_size = self._scorer.batch_size(
-            8 * jax.local_device_count() if accelerated else 1
-        )
+        self.batch_size = 8 * jax.local_device_count() if accelerated else 1
 
     def __call__(self, photos) -> Result | list[Result]:
         """The result of a photo (uint8 [h, w, 3] RGB, or a path), or of a list the list of results.
 
-        Photos in a list are parsed in batches of equal canvas. Raises InputError for an array of
+        Photos in a list are parsed in batches of equal bucket. Raises InputError for an array of
         another type or shape and for a file that cannot be read.
         """
         if not isinstance(photos, list | tuple):
@@ -100,45 +121,57 @@ class Parser:
 
     def stream(
         self,
-        photos: Iterable[tuple[Hashable, UInt8[np.ndarray, "h w 3"]]],
+        photos: Iterable[tuple[object, UInt8[np.ndarray, "h w 3"]]],
         batch_size: int | None = None,
-    ) -> Iterator[tuple[Hashable, Result]]:
-        """(key, image) pairs -> (key, result) pairs, in the order in which batches fill up.
+        announce: Callable[[str], None] | None = None,
+    ) -> Iterator[tuple[object, Result]]:
+        """(item, image) pairs -> (item, result) pairs, in the order in which batches fill up.
 
-        Reads lazily and keeps no more than the batches being filled, so a stream of any length
-        fits into memory. batch_size is rounded up to a multiple of the number of devices.
+        An item is whatever should come back with its result. Reads lazily and keeps no more than
+        the batches being filled and two that are parsed (the device works on one while the results
+        of the one before are used), so a stream of any length fits into memory. batch_size is
+        rounded up to a multiple of the number of devices. announce: is told of every bucket before
+        its program is compiled, which can take many seconds.
         """
-        keys: dict[str, tuple[Hashable, tuple[int, int]]] = {}
+        compiled = set()
+        running: tuple[list, Prediction] | None = None
+        size = self._multiscale.batch_size(batch_size or self.batch_size)
+        for batch in group_by_bucket(map(self._shown, photos), size, self.config.mean):
+            height, width = batch.images.shape[1:3]
+            if announce is not None and (height, width, batch.output_bucket) not in compiled:
+                announce(f"compiling for {width} x {height}")
+                compiled.add((height, width, batch.output_bucket))
+            before, running = running, (batch.items, self._multiscale(batch))
+            if before is not None:
+                yield from self._results(*before)
+        if running is not None:
+            yield from self._results(*running)
 
-        def shrunk():
-            for number, (key, image) in enumerate(photos):
-                keys[str(number)] = key, image.shape[:2]
-                yield str(number), _shrink(image, self._max_side), None
+    def _shown(self, photo: tuple[object, np.ndarray]) -> tuple[tuple, np.ndarray, tuple[int, int]]:
+        """((item, own size), the image as it is shown, the size at which label maps are made)."""
+        item, image = photo
+        own = image.shape[:2]
+        fits = self._max_side is None or max(own) <= self._max_side
+        output = own if fits else _with_longer_side(own, self._max_side)
+        shown = output if self._side is None else _with_longer_side(own, self._side)
+        return (item, own), _resized(image, shown), output
 
-        size = self._scorer.batch_size(batch_size or self.batch_size)
-        for batch in group_by_canvas(shrunk(), size, self.config.mean):
-            scores = self._scorer(self._variables, batch.images, batch.sizes)
-            maps = [np.asarray(x) for x in scores.labels]
-            gates = [{k: np.asarray(v) for k, v in level.items()} for level in scores.gates]
-            for i in np.flatnonzero(batch.valid).tolist():
-                key, original = keys.pop(batch.ids[i])
-                parsed = tuple(batch.sizes[i].tolist())
-                levels = tuple(
-                    _resize_labels(x[i, : parsed[0], : parsed[1]], original) for x in maps
-                )
-                yield (
-                    key,
-                    Result(
-                        labels=levels[0],
-                        levels=levels,
-                        names=self.hierarchy.levels[0].nodes,
-                        gates=tuple({k: v[i] for k, v in level.items()} for level in gates),
-                        _scorer=self._scorer,
-                        _scores=scores,
-                        _index=i,
-                        _parsed_size=parsed,
-                    ),
-                )
+    def _results(self, items: list, prediction: Prediction) -> Iterator[tuple[object, Result]]:
+        maps = [np.asarray(x) for x in prediction.labels]
+        gates = [{k: np.asarray(v) for k, v in level.items()} for level in prediction.gates]
+        for i, (item, own) in enumerate(items):
+            height, width = prediction.output_sizes[i]
+            levels = tuple(_labels_at(x[i, :height, :width], own) for x in maps)
+            yield (
+                item,
+                Result(
+                    labels=levels[0],
+                    levels=levels,
+                    hierarchy=self.hierarchy,
+                    gates=tuple({k: v[i] for k, v in level.items()} for level in gates),
+                    _logits=functools.partial(self._multiscale.mean_logits, prediction, i),
+                ),
+            )
 
     def logits(self, images: np.ndarray | Array) -> dict[str, Float[Array, "b _ _ _"]]:
         """Output name -> logits [b, h', w', nodes] of normalised images.
@@ -177,10 +210,11 @@ class Backbone:
         self._variables = variables
 
     def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the backbone's blocks [b, h', w', c]; see `Parser.features`."""
-        return tuple(_apply(self._model, self._variables, _normalised(images), method="__call__"))
+        """The outputs of the backbone's blocks [b, h', w', c]; see `Predictor.features`."""
+        return tuple(_apply(self._model, self._variables, _normalised(images)))
 
     def __call__(self, photos):
+        """Raises InputError."""
         raise InputError(
             "an imported backbone parses nothing by itself; train a parser from it with "
             "config.init_from"
@@ -192,12 +226,13 @@ def load_parser(
     step: int | None = None,
     scales: tuple[float, ...] | None = None,
     flip: bool = False,
-    max_side: int = MAX_SIDE,
-) -> "Parser | Backbone":
-    """The parser that a training run made, or an imported backbone, for its features alone.
+    side: int | None = None,
+    max_side: int | None = MAX_SIDE,
+) -> Predictor | Backbone:
+    """The parser that a training run made; of an imported backbone its features alone.
 
     workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
-    step: of the checkpoint, default the last. scales: default the run's `eval_scales`.
+    step: of the checkpoint, default the last. The other arguments: see `Predictor`.
     Raises InputError when there is no such run or checkpoint.
     """
     path = pathlib.Path(workdir_or_file)
@@ -208,21 +243,22 @@ def load_parser(
     if is_backbone(path):
         return Backbone(*load_backbone(path))
     run = load_run(path, step)
-    return Parser(
+    return Predictor(
+        build_model(run.config.model, run.hierarchy),
+        run.variables,
         run.config,
         run.hierarchy,
-        run.variables,
         step=run.step,
         scales=scales,
         flip=flip,
+        side=side,
         max_side=max_side,
     )
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="method")
 def _apply(model: nn.Module, variables: dict, images: Array, method: str | None = None):
-    extra = {} if method else {"train": False}
-    return model.apply(variables, images, method=method, **extra)
+    return model.apply(variables, images, method=method)
 
 
 def _as_image(photo) -> np.ndarray:
@@ -246,16 +282,20 @@ def _normalised(images) -> np.ndarray:
     return images
 
 
-def _shrink(image: np.ndarray, max_side: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    factor = max_side / max(height, width)
-    if factor >= 1:
+def _with_longer_side(size: tuple[int, int], side: int) -> tuple[int, int]:
+    factor = side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
         return image
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # area: every pixel of the photo counts when it shrinks
+    way = cv2.INTER_AREA if max(size) < max(image.shape[:2]) else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=way)
 
 
-def _resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _labels_at(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if labels.shape == tuple(size):
         return labels.copy()  # not a view that keeps the whole batch in memory
     return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

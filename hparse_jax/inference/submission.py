@@ -1,6 +1,5 @@
 """A split of a built dataset -> label PNGs named by id, and a zip of them for a server."""
 
-import dataclasses
 import os
 import pathlib
 import zipfile
@@ -8,43 +7,42 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from hparse_jax.config import Config
-from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
+from hparse_jax.data.dataset import BuiltDataset, decode
 from hparse_jax.errors import InputError
-from hparse_jax.inference.predictor import Parser
+from hparse_jax.inference.predictor import Predictor
 from hparse_jax.render import label_png
 from hparse_jax.storage import is_safe_name, read_ahead, replacing, write_bytes
 
 _THREADS = min(4, os.cpu_count() or 1)
 
 
-def submit(
-    parser: Parser,
-    config: Config,
+def write_submission(
+    predictor: Predictor,
+    dataset: BuiltDataset,
     split: str,
     output: str | os.PathLike,
     indexed: bool = False,
     batch_size: int | None = None,
 ) -> pathlib.Path:
-    """Parses the photos of a split of config.dataset and returns the path of the zip.
+    """Parses the photos of a split and returns the path of the zip.
 
     Writes OUT/ID.png for every photo, at its own size, pixel value = leaf id: 8-bit grey, which
     LIP's server takes, or indexed with the hierarchy's palette; then OUT/DATASET_SPLIT.zip with all
     of them. The zip appears when it is complete. Raises InputError when the split is not there,
-    and when its classes are not the parser's.
+    and when its classes are not the predictor's.
     """
     output = pathlib.Path(output)
-    records = open_split(config, split)
-    trained, there = parser.hierarchy, dataset_hierarchy(dataclasses.replace(config, hierarchy=""))
-    if trained.levels[0].nodes != there.levels[0].nodes:
+    records = dataset.records(split)
+    trained, built = predictor.hierarchy, dataset.hierarchy
+    if trained.levels[0].nodes != built.levels[0].nodes:
         raise InputError(
-            f"dataset {config.dataset} has the classes of hierarchy {there.name}, this parser "
-            f"those of {trained.name}; parse it with a parser of its own"
+            f"dataset {dataset.name} has the classes of hierarchy {built.name}, this parser "
+            f"those of {trained.name}; use a parser that was trained on these classes"
         )
-    palette = parser.hierarchy.palette_at(0) if indexed else None
+    palette = trained.palette_at(0) if indexed else None
 
     def read(index):
-        photo_id, image, _ = decode(records[index], parser.hierarchy)
+        photo_id, image, _ = decode(records[index], trained)
         if not is_safe_name(photo_id):
             raise InputError(f"record {photo_id}: its id leads out of the folder; build it again")
         return photo_id, image
@@ -55,7 +53,7 @@ def submit(
         write_bytes(path, label_png(result.labels, palette))
         return path
 
-    archive = output / f"{config.dataset}_{split}.zip"
+    archive = output / f"{dataset.name}_{split}.zip"
     with (
         replacing(archive) as unfinished,
         ThreadPoolExecutor(_THREADS) as pool,
@@ -63,8 +61,7 @@ def submit(
         tqdm(total=len(records), desc=split, unit="photo", disable=None) as bar,
     ):
         photos = read_ahead(pool, read, range(len(records)), 2 * _THREADS)
-        for path in read_ahead(pool, write, parser.stream(photos, batch_size), 2 * _THREADS):
+        for path in read_ahead(pool, write, predictor.stream(photos, batch_size), 2 * _THREADS):
             members.write(path, path.relative_to(output).as_posix())
             bar.update()
-    print(f"{len(records)} label maps of {config.dataset} {split} in {output}; zip: {archive}")
     return archive

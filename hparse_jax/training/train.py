@@ -1,4 +1,4 @@
-"""The verb `train`: one linear loop from a config file to a trained parser."""
+"""One linear loop from a config to a trained parser."""
 
 import contextlib
 import functools
@@ -17,9 +17,12 @@ from tqdm import tqdm
 from hparse_jax import sharding
 from hparse_jax.checkpoint import Checkpoints
 from hparse_jax.config import Config, validate
-from hparse_jax.data.stream import dataset_hierarchy, num_photos, training_stream
+from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.stream import training_stream
 from hparse_jax.errors import InputError
-from hparse_jax.inference.evaluate import evaluate
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy
+from hparse_jax.inference.evaluate import evaluate_split
+from hparse_jax.inference.predictor import Predictor
 from hparse_jax.joints import require_joints
 from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
 from hparse_jax.training.step import create_state, make_train_step
@@ -31,35 +34,19 @@ TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
 
 
 def train(config: Config, workdir: str | os.PathLike) -> int:
-    """Trains, or goes on where the workdir's newest checkpoint stands. Returns an exit code.
+    """Trains, or resumes from the workdir's newest checkpoint. Returns an exit code.
 
     0: all steps are done; 143: SIGTERM came, the state is saved. Raises InputError on wrong
     settings or data, and when the loss is no longer finite; the last good checkpoint then stays.
     """
     validate(config)
-    hierarchy = dataset_hierarchy(config)
-    hierarchy = levels_of(config.model, hierarchy)
-    if config.loss.structure != "none":
-        require_joints(hierarchy, "set config.loss.structure=none")
-    if not NETWORKS[config.model.name].trains:
-        raise InputError(
-            f"config.model.name={config.model.name}: holds imported weights and is not trained; "
-            "train another network with config.init_from"
-        )
-    if (
-        config.init_from
-        and pathlib.Path(config.init_from).resolve() == pathlib.Path(workdir).resolve()
-    ):
-        raise InputError(
-            f"config.init_from={config.init_from}: is this run's own --workdir; give another one"
-        )
+    dataset = BuiltDataset(config.dataset, config.data_dir)
+    built = get_hierarchy(config.hierarchy) if config.hierarchy else dataset.hierarchy
+    hierarchy = levels_of(config.model, built)
+    _check(config, workdir, dataset, hierarchy)
     mesh = sharding.data_mesh()
     sharding.check_batch(config.batch_size, config.accumulate, mesh)
-    photos = num_photos(config, config.train_split)
-    if not photos:
-        raise InputError(f"split {config.train_split} of {config.dataset} is empty; build it again")
-    if config.eval_every and not num_photos(config, config.val_split):
-        raise InputError(f"split {config.val_split} of {config.dataset} is empty; build it again")
+    photos = dataset.splits[config.train_split]
     total = config.total_steps(photos)
     claim(workdir, config, hierarchy)
     lead = jax.process_index() == 0
@@ -78,20 +65,23 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         state = create_state(model, config, mesh, total)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
-            _say(f"{workdir}: goes on after step {checkpoints.latest}")
+            _say(f"{workdir}: resumes after step {checkpoints.latest}")
         elif config.init_from:
-            state, anew = start_from(state, config, hierarchy)
-            _say(f"{config.init_from}: weights taken; new are {_modules(anew) or 'none'}")
+            state, new_ones = start_from(state, config, hierarchy)
+            new = _modules(new_ones) or "nothing"
+            _say(f"{config.init_from}: weights taken; initialised randomly: {new}")
         elif config.loss.structure != "none":
             _say(
-                "structure loss from random weights: the paper takes a trained run's, "
+                "structure loss from random weights: the paper starts from a trained run, "
                 "config.init_from=WORKDIR"
             )
         start = checkpoints.latest or 0
         writer = stack.enter_context(Writer(workdir, start)) if lead else None
         terminated = stack.enter_context(_sigterm())
         batches = stack.enter_context(
-            training_stream(config, hierarchy, start, jax.process_index(), jax.process_count())
+            training_stream(
+                dataset, config, hierarchy, start, jax.process_index(), jax.process_count()
+            )
         )
         bar = stack.enter_context(
             tqdm(total=total, initial=start, unit="step", disable=None if lead else True)
@@ -140,7 +130,15 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             if save or stop:
                 checkpoints.save(state, done)
             if validation and config.eval_every and not stop:
-                scores = evaluate(_local(state.variables), model, config, hierarchy, step=done)
+                variables = _local(state.variables)
+                predictor = Predictor(model, variables, config, hierarchy, step=done, max_side=None)
+                scores = evaluate_split(
+                    predictor,
+                    dataset,
+                    config.val_split,
+                    hierarchy,
+                    batch_size=config.eval_batch_size,
+                )
                 means = {f"val/{x['name']}/mean_iou": x["mean_iou"] for x in scores["levels"]}
                 if lead:
                     writer.write(done, means)
@@ -148,12 +146,31 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
                     _line(bar, f"step {done}: {text}")
             if stop:
                 checkpoints.wait()
-                _say(f"{workdir}: terminated, step {done} of {total} is saved; run again to go on")
+                _say(f"{workdir}: terminated, step {done} of {total} is saved; rerun to resume")
                 return TERMINATED
             if log or validation:
                 logged, since = done, time.perf_counter()
     _say(f"{workdir}: finished, {total} steps")
     return 0
+
+
+def _check(
+    config: Config, workdir: str | os.PathLike, dataset: BuiltDataset, hierarchy: Hierarchy
+) -> None:
+    """Raises InputError for settings that do not fit the network, the classes or the data."""
+    name, start = config.model.name, config.init_from
+    if not NETWORKS[name].trains:
+        raise InputError(
+            f"config.model.name={name}: holds imported weights and is not trained; "
+            "train another network with config.init_from"
+        )
+    if config.loss.structure != "none":
+        require_joints(hierarchy, "set config.loss.structure=none")
+    if start and pathlib.Path(start).resolve() == pathlib.Path(workdir).resolve():
+        raise InputError(f"config.init_from={start}: is this run's own workdir; give another one")
+    for split in (config.train_split, *([config.val_split] if config.eval_every else [])):
+        if not len(dataset.records(split)):
+            raise InputError(f"split {split} of {dataset.name} is empty; build it again")
 
 
 @contextlib.contextmanager

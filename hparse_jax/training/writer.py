@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 
+from hparse_jax.storage import write_bytes
+
 try:
     from tensorboardX import SummaryWriter
 except ImportError:
@@ -22,9 +24,7 @@ class Writer:
         if self._path.exists():
             lines = self._path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= start_step]
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in kept))
-            os.replace(temporary, self._path)
+            write_bytes(self._path, "".join(line + "\n" for line in kept).encode())
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(workdir)) if SummaryWriter is not None else None
 

@@ -1,49 +1,53 @@
 import numpy as np
-import pytest
 
-from hparse_jax.data.buckets import canvas_size, group_by_canvas
+from hparse_jax.data.buckets import bucket_size, group_by_bucket
 
 MEAN = (123.675, 116.28, 103.53)
 LADDER = (97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073)
 
 
-def photo(index, height, width):
+def photo(index, height, width, output=None):
+    """(item, image, size of the label maps wanted)."""
     rng = np.random.default_rng(index)
     image = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    return str(index), image, rng.integers(0, 18, (height, width)).astype(np.uint8)
+    return str(index), image, output or (height, width)
 
 
 def test_sides_are_rounded_up_to_the_ladder():
     for side in range(1, 3074):
         expected = next(rung for rung in LADDER if rung >= side)
-        assert canvas_size(side, 1) == (expected, 97)
-        assert canvas_size(1, side) == (97, expected)
+        assert bucket_size(side, 1) == (expected, 97)
+        assert bucket_size(1, side) == (97, expected)
 
 
-def test_every_photo_comes_out_once_in_the_corner_of_its_own_canvas():
+def test_every_photo_comes_out_once_in_the_corner_of_its_own_bucket():
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 280, (50, 2)).tolist()
-    items = [photo(i, *size) for i, size in enumerate(sizes)]
+    photos = [photo(i, *size) for i, size in enumerate(sizes)]
     seen = []
-    for batch in group_by_canvas(iter(items), 4, MEAN):
-        assert len(batch.images) == len(batch.labels) == len(batch.sizes) == len(batch.valid) == 4
-        assert batch.valid.tolist() == [i < len(batch.ids) for i in range(4)]
-        for i, photo_id in enumerate(batch.ids):
-            _, image, labels = items[int(photo_id)]
-            h, w = labels.shape
-            assert tuple(batch.sizes[i]) == (h, w)
-            assert batch.images[i].shape[:2] == canvas_size(h, w)
+    for batch in group_by_bucket(iter(photos), 4, MEAN):
+        assert len(batch.images) == len(batch.sizes) == len(batch.output_sizes) == 4
+        for i, item in enumerate(batch.items):
+            _, image, (h, w) = photos[int(item)]
+            assert tuple(batch.sizes[i]) == tuple(batch.output_sizes[i]) == (h, w)
+            assert batch.images[i].shape[:2] == batch.output_bucket == bucket_size(h, w)
             np.testing.assert_array_equal(batch.images[i, :h, :w], image)
-            np.testing.assert_array_equal(batch.labels[i, :h, :w], labels)
-            outside = np.ones(batch.labels.shape[1:], bool)
+            outside = np.ones(batch.images.shape[1:3], bool)
             outside[:h, :w] = False
-            assert (batch.labels[i][outside] == 255).all()
             assert (batch.images[i][outside] == (124, 116, 104)).all()
-        fill = ~batch.valid
-        assert (batch.sizes[fill] == batch.images.shape[1:3]).all()
-        assert (batch.labels[fill] == 255).all()
-        seen += batch.ids
-    assert sorted(seen, key=int) == [item[0] for item in items]
+        assert (batch.sizes[len(batch.items) :] == batch.images.shape[1:3]).all()
+        seen += batch.items
+    assert sorted(seen, key=int) == [item for item, *_ in photos]
+
+
+def test_photos_share_a_batch_only_with_label_maps_of_one_bucket():
+    outputs = [(90, 50), (200, 50), (97, 97), (250, 130)]
+    photos = [photo(i, 60, 60, output) for i, output in enumerate(outputs)]
+    batches = {tuple(b.items): b for b in group_by_bucket(photos, 2, MEAN)}
+    assert set(batches) == {("0", "2"), ("1",), ("3",)}
+    assert batches["0", "2"].output_bucket == (97, 97)
+    assert batches["0", "2"].output_sizes.tolist() == [[90, 50], [97, 97]]
+    assert batches["3",].output_sizes.tolist() == [[250, 130], [257, 193]]
 
 
 def test_full_batches_go_out_at_once():
@@ -54,8 +58,8 @@ def test_full_batches_go_out_at_once():
             taken.append(i)
             yield photo(i, 50, 50)
 
-    batches = group_by_canvas(items(), 3, MEAN)
-    assert next(batches).ids == ["0", "1", "2"]
+    batches = group_by_bucket(items(), 3, MEAN)
+    assert next(batches).items == ["0", "1", "2"]
     assert taken == [0, 1, 2]
 
 
@@ -69,15 +73,7 @@ def test_few_photos_wait_whatever_the_sizes():
             yield photo(i, LADDER[i % 6], LADDER[i // 6 % 6])
 
     given = 0
-    for batch in group_by_canvas(items(), 2, MEAN):
+    for batch in group_by_bucket(items(), 2, MEAN):
         assert taken - given <= 8 * 2 + 1
-        given += len(batch.ids)
+        given += len(batch.items)
     assert given == 60
-
-
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_photos_without_labels(batch_size):
-    items = [(name, image, None) for name, image, _ in (photo(i, 50, 60) for i in range(4))]
-    batches = list(group_by_canvas(items, batch_size, MEAN))
-    assert all(batch.labels is None for batch in batches)
-    assert [name for batch in batches for name in batch.ids] == ["0", "1", "2", "3"]

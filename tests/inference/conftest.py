@@ -1,7 +1,5 @@
 """A network with known answers: its logits are a linear function of the colours under its grid."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from flax import linen as nn
 
 from hparse_jax.config import Config
 from hparse_jax.hierarchy import Hierarchy, Level
-from hparse_jax.inference.predictor import Parser
+from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import LevelOutput, ParserOutput
 
 HIERARCHY = Hierarchy(
@@ -84,15 +82,13 @@ def network(traces):
 
 @pytest.fixture
 def parser(config, variables, network):
-    return Parser(config, HIERARCHY, variables, model=network, step=7)
+    return Predictor(network, variables, config, HIERARCHY, step=7)
 
 
 @pytest.fixture
 def make_parser(config, variables, network):
     def make(**options):
-        return Parser(
-            dataclasses.replace(config), HIERARCHY, variables, model=network, step=7, **options
-        )
+        return Predictor(network, variables, config, HIERARCHY, step=7, **options)
 
     return make
 

@@ -1,33 +1,39 @@
-"""The verb `evaluate`, on photos in memory, against scoring every photo by itself."""
+"""Scores of photos in memory, against scoring every photo by itself."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
-from hparse_jax.data.buckets import group_by_canvas
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
-from hparse_jax.inference import evaluate as module
-from hparse_jax.inference.evaluate import evaluate, table
+from hparse_jax.inference.evaluate import evaluate, evaluate_split, table
+from hparse_jax.inference.groups import Group
 from hparse_jax.metrics import confusion_matrix, segmentation_scores
 
 
 @pytest.fixture
-def photos(monkeypatch, people):
+def photos(people):
     rng = np.random.default_rng(0)
-    items = []
+    made = []
     for i, size in enumerate([(90, 70), (97, 60), (120, 90), (33, 40), (128, 97)]):
         labels = rng.integers(0, 3, size, dtype=np.uint8)
         labels[rng.random(size) < 0.1] = 255
-        items.append((str(i), people(*size), labels))
+        made.append((str(i), people(*size), labels))
+    return made
 
-    def batches(config, hierarchy, split, batch_size, process_index=0, process_count=1):
-        mine = items[process_index::process_count]
-        return group_by_canvas(iter(mine), batch_size, config.mean)
 
-    monkeypatch.setattr(module, "num_photos", lambda config, split: len(items))
-    monkeypatch.setattr(module, "evaluation_batches", batches)
-    return items
+class Dataset(BuiltDataset):
+    """A built dataset in memory with one split, "val"."""
+
+    def __init__(self, photos):
+        self.name, self.folder = "three", pathlib.Path("data/three/1.0.0")
+        self.splits, self._photos = {"val": len(photos)}, photos
+
+    def photos(self, split, hierarchy, process_index, process_count):
+        assert split == "val"
+        return iter(self._photos[process_index::process_count])
 
 
 def by_hand(photos, parser, hierarchy, level):
@@ -41,14 +47,12 @@ def by_hand(photos, parser, hierarchy, level):
     return segmentation_scores(total, nodes)
 
 
-def test_the_report_is_the_score_of_every_photo_at_its_own_size(
-    photos, parser, config, hierarchy, variables, network
-):
-    report = evaluate(variables, network, config, hierarchy, step=5)
+def test_the_report_is_the_score_of_every_photo_at_its_own_size(photos, parser, hierarchy):
+    report = evaluate_split(parser, Dataset(photos), "val", hierarchy, batch_size=2)
     assert {k: report[k] for k in ("dataset", "split", "step", "images", "scales", "flip")} == {
         "dataset": "three",
         "split": "val",
-        "step": 5,
+        "step": 7,
         "images": 5,
         "scales": [1.0],
         "flip": False,
@@ -59,34 +63,41 @@ def test_the_report_is_the_score_of_every_photo_at_its_own_size(
     json.dumps(report, allow_nan=False)
 
 
-def test_scales_and_flip_are_those_of_the_parser(
-    photos, make_parser, config, hierarchy, variables, network
-):
-    report = evaluate(
-        variables, network, config, hierarchy, split="val", scales=(0.75, 1.25), flip=True
+def test_scales_and_flip_are_those_of_the_predictor(photos, make_parser, hierarchy):
+    predictor = make_parser(scales=(0.75, 1.25), flip=True)
+    report = evaluate(predictor, photos, batch_size=3)
+    assert (report["scales"], report["flip"]) == ([0.75, 1.25], True)
+    assert report["levels"][0]["mean_iou"] == by_hand(photos, predictor, hierarchy, 0)["mean_iou"]
+
+
+def test_a_group_is_scored_on_its_own_photos(photos, parser):
+    chosen = ("1", "3", "4")
+    group = Group("factors", "chosen", False, lambda photo_id, _: photo_id in chosen)
+    empty = Group("factors", "none", True, lambda *_: False)
+    report = evaluate(parser, photos, groups=(group, empty))
+    matrix = sum(
+        confusion_matrix(labels, parser(image).labels, 3)
+        for photo_id, image, labels in photos
+        if photo_id in chosen
     )
-    expected = by_hand(photos, make_parser(scales=(0.75, 1.25), flip=True), hierarchy, 0)
-    assert report["levels"][0]["mean_iou"] == expected["mean_iou"]
+    expected = segmentation_scores(matrix, ["background", "left", "right"])
+    assert report["factors"]["chosen"] == {"images": 3, "derived": False, **expected}
+    assert report["factors"]["none"]["images"] == 0
+    assert report["factors"]["none"]["mean_iou"] is None
+    json.dumps(report, allow_nan=False)
 
 
-def test_the_table_names_every_class_and_mean(photos, config, hierarchy, variables, network):
-    report = evaluate(variables, network, config, hierarchy)
+def test_the_table_names_every_class_and_mean(photos, parser, hierarchy):
+    report = evaluate_split(parser, Dataset(photos), "val", hierarchy)
     text = table(report)
     for word in ("parts", "body", "left", "person", "mean", "foreground accuracy", "IoU"):
         assert word in text
     assert f"{100 * report['levels'][1]['mean_iou']:.2f}" in text
 
 
-def test_an_empty_split_is_an_input_error(monkeypatch, config, hierarchy, variables, network):
-    monkeypatch.setattr(module, "num_photos", lambda config, split: 0)
-    with pytest.raises(InputError, match="split val"):
-        evaluate(variables, network, config, hierarchy)
-
-
-def test_sums_over_processes_are_exact_beyond_32_bits(monkeypatch):
-    mine = [np.int64(3), np.array([[2**40 + 1, 7], [2**31, 0]])]
-    monkeypatch.setattr(module.jax, "process_count", lambda: 3)
-    monkeypatch.setattr(module.multihost_utils, "process_allgather", lambda x: np.stack([x, x, x]))
-    images, matrix = module._sum_over_processes(mine)
-    assert images == 9
-    np.testing.assert_array_equal(matrix, 3 * mine[1])
+def test_a_split_without_photos_or_labels_is_an_input_error(parser, hierarchy, people):
+    with pytest.raises(InputError, match="split val of three is empty"):
+        evaluate_split(parser, Dataset([]), "val", hierarchy)
+    unlabelled = [("0", people(60, 50), np.full((60, 50), 255, np.uint8))]
+    with pytest.raises(InputError, match=r"split val of three has no labels .*predict --split"):
+        evaluate_split(parser, Dataset(unlabelled), "val", hierarchy)

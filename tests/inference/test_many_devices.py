@@ -19,8 +19,8 @@ if processes > 1:
     jax.distributed.initialize(f"127.0.0.1:{port}", processes, index)
 from conftest import HIERARCHY, Pixels
 from hparse_jax.config import Config
-from hparse_jax.data.buckets import group_by_canvas
-from hparse_jax.inference import evaluate
+from hparse_jax.inference.evaluate import evaluate
+from hparse_jax.inference.predictor import Predictor
 
 rng = np.random.default_rng(0)
 photos = []
@@ -29,16 +29,10 @@ for i in range(7):
     image = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
     photos.append((str(i), image, rng.integers(0, 3, (h, w), dtype=np.uint8)))
 
-def batches(config, hierarchy, split, size, index, count):
-    return group_by_canvas(iter(photos[index::count]), size, config.mean)
-
-evaluate.num_photos = lambda config, split: len(photos)
-evaluate.evaluation_batches = batches
-config = Config(mean=(100.0,) * 3, std=(50.0,) * 3, eval_batch_size=3)
+config = Config(mean=(100.0,) * 3, std=(50.0,) * 3)
 variables = {"params": {"gain": np.float32(1)}}
-report = evaluate.evaluate(
-    variables, Pixels(), config, HIERARCHY, scales=(0.75, 1.0), flip=True
-)
+predictor = Predictor(Pixels(), variables, config, HIERARCHY, scales=(0.75, 1.0), flip=True)
+report = evaluate(predictor, photos[jax.process_index() :: jax.process_count()], batch_size=3)
 with open(sys.argv[4], "w") as file:
     json.dump([jax.local_device_count(), report], file)
 """

@@ -1,19 +1,18 @@
-"""The geometry of multi-scale, mirrored scoring, on pictures where bilinear values are exact."""
+"""The geometry of multi-scale, mirrored prediction, where bilinear values are exact."""
 
 import numpy as np
 import pytest
 
-from hparse_jax.data.buckets import canvas_size
-from hparse_jax.errors import InputError
+from hparse_jax.data.buckets import Batch, bucket_size
 from hparse_jax.inference import multiscale
-from hparse_jax.inference.multiscale import Scorer, parse_scales, scaled_side
+from hparse_jax.inference.multiscale import MultiScalePredictor, view_side
 
-CANVAS = (129, 97)
+BUCKET = (129, 97)
 
 
-def ramp(height, width, canvas=CANVAS, outside=100):
+def ramp(height, width, bucket=BUCKET, outside=100):
     """Red = 20 + y, blue = 20 + 2 x: linear, so every bilinear resampling of it is exact."""
-    image = np.full((*canvas, 3), outside, np.uint8)
+    image = np.full((*bucket, 3), outside, np.uint8)
     y, x = np.mgrid[:height, :width]
     image[:height, :width] = np.stack([20 + y, 0 * y, 20 + 2 * x], -1)
     return image
@@ -27,9 +26,18 @@ def expected_logits(height, width, mirrored_average):
     return np.stack([np.zeros_like(red), red, blue], -1)
 
 
-def score(network, config, hierarchy, variables, images, sizes, scales, flip):
-    scorer = Scorer(network, config, hierarchy, scales, flip)
-    return scorer, scorer(variables, np.stack(images), np.array(sizes, np.int32))
+def batch_of(images, sizes, output_sizes=None):
+    images, sizes = np.stack(images), np.array(sizes, np.int32)
+    output_bucket = images.shape[1:3]
+    if output_sizes is not None:
+        output_bucket = bucket_size(*np.max(output_sizes, 0).tolist())
+    output_sizes = np.array(sizes if output_sizes is None else output_sizes, np.int32)
+    return Batch(images, sizes, output_sizes, output_bucket, list(range(len(images))))
+
+
+def predict(network, config, hierarchy, variables, images, sizes, scales, flip):
+    predictor = MultiScalePredictor(network, variables, config, hierarchy, scales, flip)
+    return predictor, predictor(batch_of(images, sizes))
 
 
 def interior(size, scales):
@@ -42,10 +50,10 @@ def interior(size, scales):
 @pytest.mark.parametrize("scales", [(1.0,), (0.5,), (1.5,), (0.5, 1.0, 1.25)])
 def test_a_linear_picture_comes_back_exactly(network, config, hierarchy, variables, scales, flip):
     size = (101, 83)
-    scorer, scores = score(
+    predictor, prediction = predict(
         network, config, hierarchy, variables, [ramp(*size)], [size], scales, flip
     )
-    logits = scorer.mean_logits(scores, 0, 0, size)
+    logits = predictor.mean_logits(prediction, 0, 0)
     expected = expected_logits(*size, mirrored_average=flip)
     assert logits.shape == expected.shape
     inside, reach = interior(size, scales)
@@ -56,14 +64,14 @@ def test_a_linear_picture_comes_back_exactly(network, config, hierarchy, variabl
 
 def test_label_maps_are_the_argmax_of_the_averaged_logits(network, config, hierarchy, variables):
     rng = np.random.default_rng(0)
-    image, size = rng.integers(0, 256, (*CANVAS, 3), dtype=np.uint8), (120, 90)
-    scorer, scores = score(
+    image, size = rng.integers(0, 256, (*BUCKET, 3), dtype=np.uint8), (120, 90)
+    predictor, prediction = predict(
         network, config, hierarchy, variables, [image], [size], (0.75, 1.0), True
     )
     for level in (0, 1):
-        labels = np.asarray(scores.labels[level][0])
-        assert labels.shape == CANVAS
-        logits = scorer.mean_logits(scores, level, 0, size)
+        labels = np.asarray(prediction.labels[level][0])
+        assert labels.shape == BUCKET
+        logits = predictor.mean_logits(prediction, 0, level)
         inside = labels[: size[0], : size[1]]
         best = np.take_along_axis(logits, inside[..., None].astype(int), -1)[..., 0]
         np.testing.assert_allclose(best, logits.max(-1), atol=1e-5)
@@ -76,13 +84,13 @@ def test_a_mirrored_photo_gets_mirrored_and_swapped_logits(
 ):
     size = (110, 77)
     photo = people(*size)
-    canvases = [np.full((*CANVAS, 3), 100, np.uint8) for _ in range(2)]
-    canvases[0][: size[0], : size[1]] = photo
-    canvases[1][: size[0], : size[1]] = photo[:, ::-1]
-    scorer, scores = score(
-        network, config, hierarchy, variables, canvases, [size, size], (1.0, 1.5), True
+    buckets = [np.full((*BUCKET, 3), 100, np.uint8) for _ in range(2)]
+    buckets[0][: size[0], : size[1]] = photo
+    buckets[1][: size[0], : size[1]] = photo[:, ::-1]
+    predictor, prediction = predict(
+        network, config, hierarchy, variables, buckets, [size, size], (1.0, 1.5), True
     )
-    there, mirrored = (scorer.mean_logits(scores, 0, i, size) for i in (0, 1))
+    there, mirrored = (predictor.mean_logits(prediction, i, 0) for i in (0, 1))
     np.testing.assert_allclose(there, mirrored[:, ::-1][..., [0, 2, 1]], atol=1e-4)
 
 
@@ -92,15 +100,15 @@ def test_averaging_over_flips_makes_no_difference_to_a_symmetric_model(
     """The flipped view alone must give what the upright view gives: left and right swapped back."""
     size = (97, 81)  # a width of 16 k + 1: the mirrored grid falls on the grid
     rng = np.random.default_rng(3)
-    image = np.full((*CANVAS, 3), 100, np.uint8)
+    image = np.full((*BUCKET, 3), 100, np.uint8)
     image[: size[0], : size[1]] = rng.integers(0, 256, (*size, 1))  # grey: red = blue
     plain, flipped = (
-        score(network, config, hierarchy, variables, [image], [size], (1.0,), flip)
+        predict(network, config, hierarchy, variables, [image], [size], (1.0,), flip)
         for flip in (False, True)
     )
     np.testing.assert_allclose(
-        flipped[0].mean_logits(flipped[1], 0, 0, size),
-        plain[0].mean_logits(plain[1], 0, 0, size),
+        flipped[0].mean_logits(flipped[1], 0, 0),
+        plain[0].mean_logits(plain[1], 0, 0),
         atol=1e-5,
     )
 
@@ -110,15 +118,15 @@ def test_neither_companions_nor_what_lies_outside_a_photo_matter(
 ):
     sizes = [(60, 41), (129, 97), (33, 90)]
     rng = np.random.default_rng(1)
-    noise = [rng.integers(0, 256, (*CANVAS, 3), dtype=np.uint8) for _ in sizes]
+    noise = [rng.integers(0, 256, (*BUCKET, 3), dtype=np.uint8) for _ in sizes]
     cleaned = [image.copy() for image in noise]
     for image, (height, width) in zip(cleaned, sizes, strict=True):
         image[height:] = 100
         image[:, width:] = 100
     options = ((0.75, 1.0), True)
-    _, together = score(network, config, hierarchy, variables, noise, sizes, *options)
+    _, together = predict(network, config, hierarchy, variables, noise, sizes, *options)
     for i, size in enumerate(sizes):
-        _, alone = score(network, config, hierarchy, variables, [cleaned[i]], [size], *options)
+        _, alone = predict(network, config, hierarchy, variables, [cleaned[i]], [size], *options)
         for level in (0, 1):
             np.testing.assert_array_equal(together.labels[level][i], alone.labels[level][0])
 
@@ -126,14 +134,14 @@ def test_neither_companions_nor_what_lies_outside_a_photo_matter(
 def test_programs_do_not_grow_with_the_number_of_image_sizes(
     network, traces, config, hierarchy, variables
 ):
-    scorer = Scorer(network, config, hierarchy, (1.0, 0.5), True)
-    canvas = np.zeros((1, *CANVAS, 3), np.uint8)
-    scorer(variables, canvas, np.array([[90, 60]], np.int32))
+    predictor = MultiScalePredictor(network, variables, config, hierarchy, (1.0, 0.5), True)
+    image = np.zeros((*BUCKET, 3), np.uint8)
+    predictor(batch_of([image], [BUCKET], [(90, 60)]))
     programs = (multiscale._show, multiscale._label_maps)
     before = [program._cache_size() for program in programs]
-    for height in range(5, 125, 7):
-        scorer(variables, canvas, np.array([[height, height // 2 + 1]], np.int32))
-    assert traces.seen == [(1, *CANVAS, 3), (1, 65, 49, 3)]  # one for each scale
+    for height in range(5, 97, 7):
+        predictor(batch_of([image], [(height, height // 2 + 1)], [(height // 2 + 2, height)]))
+    assert traces.seen == [(1, *BUCKET, 3), (1, 65, 49, 3)]  # one for each scale
     assert [program._cache_size() for program in programs] == before
 
 
@@ -144,32 +152,49 @@ def test_photos_of_many_sizes_share_few_programs(make_parser, traces):
     photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     for result, size in zip(parser(photos), sizes, strict=True):
         assert result.labels.shape == size
-    assert len(traces.seen) == len({canvas_size(*size) for size in sizes}) < len(sizes) / 2
+    assert len(traces.seen) == len({bucket_size(*size) for size in sizes}) < len(sizes) / 2
 
 
 def test_gates_come_from_the_upright_view_nearest_to_scale_one(
     network, config, hierarchy, variables
 ):
-    image = ramp(*CANVAS)
-    _, scores = score(
-        network, config, hierarchy, variables, [image], [CANVAS], (0.5, 1.0, 2.0), True
+    image = ramp(*BUCKET)
+    _, prediction = predict(
+        network, config, hierarchy, variables, [image], [BUCKET], (0.5, 1.0, 2.0), True
     )
     expected = (image[::8, ::8].astype(np.float32) - 100).mean((0, 1)) / 50
-    np.testing.assert_allclose(scores.gates[0]["direct"][0], expected, atol=1e-4)
+    np.testing.assert_allclose(prediction.gates[0]["direct"][0], expected, atol=1e-4)
 
 
-def test_scaled_canvases_hold_the_photo_on_sides_16_k_plus_1():
+def test_scaled_buckets_hold_the_photo_on_sides_16_k_plus_1():
     for side in (97, 129, 513, 1025):
         for scale in (0.5, 0.75, 1.0, 1.25, 1.5):
-            scaled = scaled_side(side, scale)
+            scaled = view_side(side, scale)
             assert scaled % 16 == 1
             assert round(side * scale) <= scaled < side * scale + 17
-    assert scaled_side(513, 1.0) == 513
+    assert view_side(513, 1.0) == 513
 
 
-def test_wrong_scales_are_named():
-    assert parse_scales(None) is None
-    assert parse_scales(["0.5", "1"]) == (0.5, 1.0)
-    for wrong in (["x"], ["0"], [], ["nan"]):
-        with pytest.raises(InputError, match="--scales="):
-            parse_scales(wrong)
+@pytest.mark.parametrize("flip", [False, True])
+def test_label_maps_may_have_another_size_than_the_photo_as_shown(
+    network, config, hierarchy, variables, flip
+):
+    """Corners on corners: pixel i of n reads the shown photo at i * (shown - 1) / (n - 1)."""
+    shown, wanted = (65, 97), (113, 49)
+    image = ramp(*shown, bucket=bucket_size(*shown))
+    predictor = MultiScalePredictor(network, variables, config, hierarchy, (1.0,), flip)
+    prediction = predictor(batch_of([image], [shown], [wanted]))
+    y = np.linspace(0, shown[0] - 1, wanted[0])[:, None]
+    x = np.linspace(0, shown[1] - 1, wanted[1])[None, :]
+    red, blue = (y - 80 + 0 * x) / 50, (2 * x - 80 + 0 * y) / 50
+    if flip:
+        red = blue = (red + blue) / 2
+    expected = np.stack([0 * red, red, blue], -1)
+    logits = predictor.mean_logits(prediction, 0, 0)
+    np.testing.assert_allclose(logits, expected, atol=2e-4)
+    labels = np.asarray(prediction.labels[0][0])
+    assert labels.shape == bucket_size(*wanted)
+    inside = labels[: wanted[0], : wanted[1]]
+    best = np.take_along_axis(expected, inside[..., None].astype(int), -1)[..., 0]
+    np.testing.assert_allclose(best, expected.max(-1), atol=1e-3)
+    assert not labels[wanted[0] :].any()

@@ -1,14 +1,17 @@
-"""The parser as a Python object, and where it is loaded from."""
-
-from types import SimpleNamespace
+"""The predictor as a Python object, and where it is loaded from."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import hparse_jax
+from hparse_jax.checkpoint import save_backbone, save_run
+from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
-from hparse_jax.inference import predictor as parser_module
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.inference.predictor import Predictor
+from hparse_jax.models.build import build_backbone, build_model, initial_variables
+from hparse_jax.workdir import BackboneSettings
 
 
 def test_results_of_arrays_paths_and_lists_agree(tmp_path, parser, people):
@@ -43,8 +46,15 @@ def test_probabilities_sum_to_one_and_peak_at_the_label(make_parser, people):
     p = result.probabilities(0)
     chosen = np.take_along_axis(p, result.labels[..., None].astype(int), -1)[..., 0]
     np.testing.assert_allclose(chosen, p.max(-1), atol=1e-5)
-    with pytest.raises(InputError, match=r"levels 0\.\.1"):
-        result.probabilities(2)
+
+
+def test_a_level_goes_by_its_index_or_its_name(parser, people):
+    result = parser(people(90, 70))
+    for level, name in enumerate(("parts", "body")):
+        np.testing.assert_array_equal(result.probabilities(name), result.probabilities(level))
+    for wrong in (2, -1, "prts", ""):
+        with pytest.raises(InputError, match=r"levels 0\.\.1: parts, body"):
+            result.probabilities(wrong)
 
 
 @pytest.mark.parametrize(
@@ -85,26 +95,79 @@ def test_a_stream_reads_no_further_than_its_batches(make_parser, people):
             yield i, people(60, 60)
 
     stream = parser.stream(photos(), batch_size=2)
-    keys = [next(stream)[0], next(stream)[0]]
-    assert (keys, len(taken)) == ([0, 1], 2)
-    assert [key for key, _ in stream] == list(range(2, 9))
+    items = [next(stream)[0], next(stream)[0]]
+    assert (items, len(taken)) == ([0, 1], 4)  # the next batch is on the device
+    assert [item for item, _ in stream] == list(range(2, 9))
 
 
-def test_load_parser_takes_a_workdir_or_one_checkpoint(
-    tmp_path, monkeypatch, config, hierarchy, variables, network
-):
-    asked = []
+def test_every_bucket_is_announced_once_before_it_is_compiled(parser, people):
+    told = []
+    sizes = [(90, 70), (60, 60), (120, 90), (50, 97)]
+    photos = ((i, people(*size)) for i, size in enumerate(sizes))
+    assert len(list(parser.stream(photos, 1, told.append))) == 4
+    assert told == ["compiling for 97 x 97", "compiling for 97 x 129"]
 
-    def load_run(workdir, step=None):
-        asked.append((workdir, step))
-        return SimpleNamespace(
-            config=config, hierarchy=hierarchy, variables=variables, step=step or 9
-        )
 
-    monkeypatch.setattr(parser_module, "load_run", load_run)
-    monkeypatch.setattr(parser_module, "build_model", lambda *_: network)
-    assert hparse_jax.load_parser(tmp_path).step == 9
-    assert hparse_jax.load_parser(str(tmp_path / "checkpoints" / "120")).step == 120
-    assert asked == [(tmp_path, None), (tmp_path, 120)]
-    with pytest.raises(InputError, match="step 120"):
-        hparse_jax.load_parser(tmp_path / "checkpoints" / "120", step=3)
+def test_at_its_own_longer_side_a_photo_is_parsed_as_it_is(make_parser, people):
+    photo = people(120, 90)
+    np.testing.assert_array_equal(make_parser(side=120)(photo).labels, make_parser()(photo).labels)
+
+
+def test_a_small_side_shows_means_of_pixels(make_parser):
+    """Every 8th column, all that the network would see of the photo, has the other side's colour;
+    at a third of the size each pixel is a mean of three columns, two of them right."""
+    columns = np.arange(72)
+    labels = np.tile(np.where(columns < 36, 1, 2).astype(np.uint8), (96, 1))
+    seen = np.where(columns % 8 == 0, 3 - labels, labels)
+    image = np.array([[0, 0, 0], [250, 40, 40], [40, 40, 250]], np.uint8)[seen]
+    assert (make_parser()(image).labels == labels).mean() < 0.1
+    small = make_parser(side=32)(image)
+    assert small.labels.shape == labels.shape
+    assert (small.labels == labels).mean() > 0.95
+    assert small.probabilities(0).shape == (*labels.shape, 3)
+
+
+def test_the_network_sees_a_photo_at_the_side(make_parser, traces, people):
+    make_parser(side=200)(people(30, 20))
+    assert traces.seen == [(1, 257, 193, 3)]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A workdir with random weights of a small network, as step 0."""
+    folder = tmp_path_factory.mktemp("run")
+    model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
+    lip = get_hierarchy("lip")
+    variables = initial_variables(build_model(model, lip), 0)
+    save_run(folder, Config(dataset="lip", model=model), lip.leaves_only(), variables)
+    return folder
+
+
+def test_load_parser_takes_a_workdir_or_one_checkpoint(workdir, people):
+    photo = people(60, 50)
+    whole = hparse_jax.load_parser(workdir)
+    one = hparse_jax.load_parser(str(workdir / "checkpoints" / "0"))
+    assert isinstance(whole, Predictor)
+    assert (whole.step, one.step) == (0, 0)
+    np.testing.assert_array_equal(whole(photo).labels, one(photo).labels)
+    with pytest.raises(InputError, match="step 0, not of step 3"):
+        hparse_jax.load_parser(workdir / "checkpoints" / "0", step=3)
+    with pytest.raises(InputError, match=r"no step 7; there are \[0\]"):
+        hparse_jax.load_parser(workdir, step=7)
+
+
+def test_an_imported_backbone_gives_features_and_parses_nothing(tmp_path, people):
+    settings = BackboneSettings(
+        "resnet",
+        ModelConfig(depth=18, width=0.1, dtype="float32"),
+        mean=(1.0, 2.0, 3.0),
+        std=(1.0, 1.0, 1.0),
+        channels="bgr",
+    )
+    variables = initial_variables(build_backbone(settings.name, settings.model), 0)
+    save_backbone(tmp_path / "backbone", settings, variables)
+    backbone = hparse_jax.load_parser(tmp_path / "backbone")
+    blocks = backbone.features(np.zeros((1, 33, 49, 3), np.float32))
+    assert [x.shape[1:3] for x in blocks] == [(9, 13), (5, 7), (3, 4), (3, 4)]
+    with pytest.raises(InputError, match=r"parses nothing .*config\.init_from"):
+        backbone(people(60, 50))

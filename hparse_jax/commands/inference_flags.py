@@ -1,0 +1,36 @@
+"""Flags that `evaluate` and `predict` share."""
+
+from absl import flags
+
+from hparse_jax.errors import InputError
+
+
+def define_flags() -> None:
+    """Defines --workdir, --step, --scales, --flip and --data_dir."""
+    flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
+    flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
+    flags.DEFINE_list("scales", None, "Scales to average; default: the run's config.eval_scales.")
+    flags.DEFINE_bool("flip", False, "Average over mirrored photos too.")
+    flags.DEFINE_string("data_dir", None, "Where the built dataset lies; default: as trained.")
+
+
+def scales() -> tuple[float, ...] | None:
+    """The value of --scales; None when it was not given. Raises InputError."""
+    texts = flags.FLAGS.scales
+    if texts is None:
+        return None
+    try:
+        values = tuple(float(text) for text in texts)
+    except ValueError:
+        values = ()
+    if not values or not all(0.1 <= scale <= 10 for scale in values):
+        raise InputError(f"--scales={','.join(texts)}: give numbers in 0.1..10, e.g. 0.75,1,1.25")
+    return values
+
+
+def check_positive(*names: str) -> None:
+    """Raises InputError when a flag of whole numbers was given and is not above 0."""
+    for name in names:
+        value = flags.FLAGS[name].value
+        if value is not None and value < 1:
+            raise InputError(f"--{name}={value}: give a number above 0")
