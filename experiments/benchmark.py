@@ -41,8 +41,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from hparse_jax.config import Config, validate
-from hparse_jax.data.stream import dataset_hierarchy, num_photos, open_split, training_stream
-from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.stream import training_stream
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 from hparse_jax.joints import joint_heatmaps
 from hparse_jax.losses import structure_weights
 from hparse_jax.models import build_model
@@ -65,18 +66,19 @@ _LATE_STEP = 100_000
 
 def stream(config: Config, hierarchy: Hierarchy) -> dict:
     """Images a second and MiB over three epochs of the training stream."""
-    steps = max(1, num_photos(config, config.train_split) // config.batch_size)
     speeds, memory = [], []
     begin = time.perf_counter()
-    open_split(config, config.train_split)
+    dataset = BuiltDataset(config.dataset, config.data_dir)
+    dataset.records(config.train_split)
     opened = time.perf_counter() - begin
+    steps = max(1, dataset.splits[config.train_split] // config.batch_size)
     starts = []
     for step in (0, _LATE_STEP):
         begin = time.perf_counter()
-        with training_stream(config, hierarchy, step) as batches:
+        with training_stream(dataset, config, hierarchy, step) as batches:
             next(batches)
             starts.append(time.perf_counter() - begin)
-    with training_stream(config, hierarchy) as batches:
+    with training_stream(dataset, config, hierarchy) as batches:
         next(batches)
         for _ in range(_EPOCHS):
             begin = time.perf_counter()
@@ -312,7 +314,7 @@ def _measure(case: str) -> None:
     config = _CONFIG.value
     config.batch_size = _BATCH.value or config.batch_size
     validate(config)
-    hierarchy = dataset_hierarchy(config)
+    hierarchy = get_hierarchy(config.hierarchy or config.dataset)
     measured = {
         "stream": stream,
         "build": building,

@@ -1,13 +1,12 @@
-"""The whole job on drawn people, on a CPU, in a few minutes: build, train, score, parse, look.
+"""The whole job on synthetic people, on a CPU, in minutes: build, train, score, parse, look.
 
     make demo
 
-Everything lies under demo/. Started again, it goes on where it stopped. Each step is shown as the
+Everything lies under demo/. Started again, it resumes where it stopped. Each step is shown as the
 command that does the same; here they share one process, which saves their start.
 """
 
 import functools
-import json
 import pathlib
 import runpy
 import sys
@@ -15,17 +14,16 @@ import time
 
 import numpy as np
 
-from hparse_jax.checkpoint import load_run
+from hparse_jax.commands.predict import predict
 from hparse_jax.config import Config
 from hparse_jax.data.build import build
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
-from hparse_jax.inference.evaluate import evaluate, table
-from hparse_jax.inference.parse import predict
+from hparse_jax.inference.evaluate import evaluate_split, table
 from hparse_jax.inference.predictor import load_parser
-from hparse_jax.models import build_model
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
-from hparse_jax.storage import write_bytes
+from hparse_jax.storage import write_bytes, write_json
 from hparse_jax.training.train import train
 
 FOLDER = pathlib.Path("demo")
@@ -68,29 +66,28 @@ def main() -> int:
         return code
 
     show("evaluate", f"--workdir={RUN}", "--flip")
-    run = load_run(RUN)
-    model = build_model(run.config.model, run.hierarchy)
-    report = evaluate(
-        run.variables, model, run.config, run.hierarchy, flip=True, step=run.step, progress=True
+    parser = load_parser(RUN, flip=True)
+    config, dataset = parser.config, BuiltDataset("synthetic", DATA)
+    batch = config.eval_batch_size
+    report = evaluate_split(
+        parser, dataset, config.val_split, parser.hierarchy, batch_size=batch, progress=True
     )
-    write_bytes(FOLDER / "scores.json", json.dumps(report, indent=1).encode())
+    write_json(FOLDER / "scores.json", report)
     print(table(report))
 
     people = [draw(VALIDATION_SEED, index) for index in range(PEOPLE)]
     for index, (image, _) in enumerate(people):
         write_bytes(PHOTOS / f"person{index}.jpg", picture_jpeg(image))
     show("predict", f"--workdir={RUN}", f"--output={PARSED}", "--levels --flip", str(PHOTOS))
-    parser = load_parser(RUN, flip=True)
     # in batches of the evaluation, whose compiled programs then serve again
-    batch = run.config.eval_batch_size
     code = predict(parser, [str(PHOTOS)], PARSED, levels=True, batch_size=batch)
 
     write_bytes(FOLDER / "people.jpg", picture_jpeg(sheet(people, parser, batch)))
     means = " / ".join(f"{level['mean_iou']:.3f}" for level in report["levels"])
     print(
-        f"\nmean IoU {means} for parts / halves / body, {time.perf_counter() - begin:.0f} s in all"
+        f"\nmean IoU {means} for parts / halves / body, {time.perf_counter() - begin:.0f} s in total"
     )
-    print(f"look at {FOLDER / 'people.jpg'} (photo, truth, three levels) and {PARSED}/")
+    print(f"look at {FOLDER / 'people.jpg'} (photo, ground truth, three levels) and {PARSED}/")
     return code
 
 
@@ -113,7 +110,7 @@ def configured() -> Config:
 
 
 def sheet(people, parser, batch_size: int) -> np.ndarray:
-    """Two people a row: photo, true parts, and the parts, halves and body that were found."""
+    """Two people a row: photo, ground truth, and the predicted parts, halves and body."""
     cells = []
     images = ((index, image) for index, (image, _) in enumerate(people))
     results = dict(parser.stream(images, batch_size))
@@ -130,4 +127,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InputError as error:
-        sys.exit(f"demo: {error}; `rm -r {FOLDER}` starts anew")
+        sys.exit(f"demo: {error}; `rm -r {FOLDER}` starts over")

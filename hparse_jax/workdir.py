@@ -111,11 +111,11 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
     folder = pathlib.Path(folder)
     _check_folder(folder)
     if is_backbone(folder):
-        raise InputError(f"{folder}: holds an imported backbone; use another --workdir")
+        raise InputError(f"{folder}: holds an imported backbone; give another folder")
     if not any(path.name.isdigit() for path in (folder / CHECKPOINTS).glob("*")):
         return
     if not all((folder / name).is_file() for name in _SETTINGS):
-        raise InputError(f"{folder}: has checkpoints but no config.json; use another --workdir")
+        raise InputError(f"{folder}: has checkpoints but no config.json; give another folder")
     old, old_hierarchy = read_settings(folder)
     before, now = flat(old), flat(config)
     different = [
@@ -127,7 +127,7 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
         different.append(f"hierarchy {old_hierarchy.name} with other nodes, not {hierarchy.name}")
     if different:
         raise InputError(
-            f"{folder}: holds a run with {'; '.join(different)}; use another --workdir or the same "
+            f"{folder}: holds a run with {'; '.join(different)}; use another folder or the same "
             "settings"
         )
 
@@ -142,7 +142,7 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 def _read(folder: pathlib.Path, name: str) -> dict:
     if not (folder / name).is_file():
-        raise InputError(f"{folder}: not a workdir (no {name}); give the --workdir of training")
+        raise InputError(f"{folder}: not a workdir (no {name}); give the workdir of a training run")
     try:
         return json.loads((folder / name).read_text())
     except ValueError as error:

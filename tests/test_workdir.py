@@ -48,7 +48,7 @@ def test_a_backbone_is_read_as_it_was_written_and_is_no_run(tmp_path):
     assert read_backbone(tmp_path) == settings
     with pytest.raises(InputError, match="an imported backbone, which parses nothing"):
         read_settings(tmp_path)
-    with pytest.raises(InputError, match="an imported backbone; use another --workdir"):
+    with pytest.raises(InputError, match="an imported backbone; give another folder"):
         claim(tmp_path, Config(), LIP)
 
 

@@ -22,4 +22,7 @@ def main(argv: list[str]) -> None:
     """
     if len(argv) != 1:
         raise UsageError("give one file of weights")
-    import_weights(argv[0], flags.FLAGS.format, flags.FLAGS.workdir, flags.FLAGS.depth)
+    values, file = flags.FLAGS, argv[0]
+    arrays = import_weights(file, values.format, values.workdir, values.depth)
+    numbers = sum(x.size for x in arrays.values())
+    print(f"{values.workdir}: {len(arrays)} arrays, {numbers:,} numbers of {file} ({values.format})")

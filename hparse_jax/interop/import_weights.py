@@ -12,8 +12,14 @@ from hparse_jax.models.build import build_backbone, build_model, initial_variabl
 from hparse_jax.workdir import BackboneSettings, check_new
 
 
-def import_weights(file: str, name: str, workdir: str, depth: int | None = None) -> None:
-    """Reads a file and writes the workdir. Raises InputError; then nothing is written."""
+def import_weights(
+    file: str, name: str, workdir: str, depth: int | None = None
+) -> dict[str, np.ndarray]:
+    """Reads a file of format `name` and writes the workdir; returns the arrays by their paths.
+
+    depth: of a ResNet, where the format has several; default: its first. Raises InputError; then
+    nothing is written.
+    """
     form = FORMATS[name]
     depth = form.depths[0] if depth is None else depth
     if depth not in form.depths:
@@ -42,5 +48,4 @@ def import_weights(file: str, name: str, workdir: str, depth: int | None = None)
         save_backbone(workdir, settings, variables)
     else:
         save_run(workdir, settings, hierarchy, variables)
-    numbers = sum(np.size(x) for x in made.values())
-    print(f"{workdir}: {len(made)} arrays, {numbers:,} numbers of {file} ({name})")
+    return made

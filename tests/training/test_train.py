@@ -35,7 +35,7 @@ def uninterrupted(tmp_path, start, finish):
     return workdir
 
 
-def test_stopped_runs_go_on_with_the_same_bits(tmp_path, start, finish, metrics, uninterrupted):
+def test_resumed_runs_are_bitwise_those_that_were_never_stopped(tmp_path, start, finish, metrics, uninterrupted):
     killed, asked = tmp_path / "killed", tmp_path / "asked"
     for workdir, kind, code in ((killed, signal.SIGKILL, -9), (asked, signal.SIGTERM, 143)):
         process = start(workdir, steps=40, checkpoint_every=10)
@@ -45,7 +45,7 @@ def test_stopped_runs_go_on_with_the_same_bits(tmp_path, start, finish, metrics,
         finish(process, code)
         assert not (workdir / "checkpoints" / "40").exists()  # stopped before its end
         output = finish(start(workdir, steps=40, checkpoint_every=10))
-        assert "goes on after step" in output
+        assert "resumes after step" in output
         assert_same_bits(arrays_of(workdir, 40), arrays_of(uninterrupted, 40))
         assert [line["step"] for line in metrics(workdir)] == list(range(1, 41))
         losses = [line["train/loss"] for line in metrics(workdir)]

@@ -154,7 +154,7 @@ def test_training_starts_from_the_weights(tmp_path, start, finish):
         "init_from": tmp_path / "base",
     }
     output = finish(start(tmp_path / "run", **fields))
-    assert "weights taken; new are none" in output
+    assert "weights taken; initialised randomly: nothing" in output
     trained = load_run(tmp_path / "run")
     assert trained.step == 1
     jax.tree.map(
@@ -163,4 +163,4 @@ def test_training_starts_from_the_weights(tmp_path, start, finish):
         variables["params"],
     )
     output = finish(start(tmp_path / "base", **fields), code=1)
-    assert "is this run's own --workdir" in output.splitlines()[-1]
+    assert "is this run's own workdir" in output.splitlines()[-1]
