@@ -25,4 +25,6 @@ def main(argv: list[str]) -> None:
     values, file = flags.FLAGS, argv[0]
     arrays = import_weights(file, values.format, values.workdir, values.depth)
     numbers = sum(x.size for x in arrays.values())
-    print(f"{values.workdir}: {len(arrays)} arrays, {numbers:,} numbers of {file} ({values.format})")
+    print(
+        f"{values.workdir}: {len(arrays)} arrays, {numbers:,} numbers of {file} ({values.format})"
+    )

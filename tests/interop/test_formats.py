@@ -15,9 +15,10 @@ from flax import linen as nn
 import hparse_jax
 from hparse_jax.checkpoint import load_backbone
 from hparse_jax.config import Config, ModelConfig
+from hparse_jax.data.buckets import Batch
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
-from hparse_jax.inference.multiscale import Scorer
+from hparse_jax.inference.multiscale import MultiScalePredictor
 from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.import_weights import import_weights
 from hparse_jax.models import ParserOutput, build_model
@@ -231,15 +232,15 @@ class Mirror(nn.Module):
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 def test_predict_and_evaluate_show_the_channels_in_the_configs_order(channels):
-    """Both go through the Scorer."""
+    """Both go through the multi-scale predictor."""
     level = Level("parts", ("background", "left", "right"), ())
     hierarchy = Hierarchy("three", (level,), ((1, 2),), ((0, 0, 0), (9, 0, 0), (0, 0, 9)))
     config = Config(mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0), channels=channels)
-    scorer = Scorer(Mirror(), config, hierarchy)
-    photo = np.full((1, 17, 17, 3), (110, 120, 130), np.uint8)
-    scores = scorer({"params": {}}, photo, np.int64([[17, 17]]))
+    predictor = MultiScalePredictor(Mirror(), {"params": {}}, config, hierarchy)
+    photo, size = np.full((1, 17, 17, 3), (110, 120, 130), np.uint8), np.int32([[17, 17]])
+    prediction = predictor(Batch(photo, size, size, (17, 17), ["photo"]))
     expected = [100, 50, 25] if channels == "rgb" else [25, 50, 100]
-    np.testing.assert_allclose(scores.logits[0][0], np.broadcast_to(expected, (1, 3, 3, 3)))
+    np.testing.assert_allclose(prediction.logits[0][0], np.broadcast_to(expected, (1, 3, 3, 3)))
 
 
 # ---- what does not fit
@@ -376,7 +377,7 @@ def test_training_starts_from_an_imported_backbone(imported):
     model = ModelConfig(depth=18, stem="conv7", dtype="float32", hierarchy=False)
     config = Config(dataset="pascal_person_part", model=model, init_from=str(workdir))
     state = create_state(build_model(model, parts), config, data_mesh(jax.devices()[:1]), 10)
-    state, anew = start_from(state, config, parts)
+    state, new_ones = start_from(state, config, parts)
     old = load_backbone(workdir)[1]
     for kind in ("params", "batch_stats"):
         taken = state.variables[kind]["resnet"]
@@ -387,4 +388,4 @@ def test_training_starts_from_an_imported_backbone(imported):
         if path[1].key != "resnet"
     }
     assert others
-    assert set(anew) == others
+    assert set(new_ones) == others

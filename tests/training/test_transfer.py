@@ -49,8 +49,8 @@ def deeplab(tmp_path_factory):
 
 def test_the_same_network_takes_every_weight(deeplab):
     workdir, variables = deeplab
-    state, anew = start_from(state_of("deeplab_v2", 2)[1], starting_at(workdir), PARTS)
-    assert anew == []
+    state, new_ones = start_from(state_of("deeplab_v2", 2)[1], starting_at(workdir), PARTS)
+    assert new_ones == []
     jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
     assert int(state.step) == 0
 
@@ -59,10 +59,10 @@ def test_another_network_takes_the_backbone_and_names_the_rest(deeplab):
     workdir, variables = deeplab
     fresh = state_of("attention", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables["params"])
-    state, anew = start_from(fresh, starting_at(workdir, "attention"), PARTS)
+    state, new_ones = start_from(fresh, starting_at(workdir, "attention"), PARTS)
     taken, old = state.variables["params"], variables["params"]
     jax.tree.map(np.testing.assert_array_equal, taken["vgg"], old["vgg"])
-    assert {name.split("/")[1] for name in anew} == {"classifier", "attention1", "attention2"}
+    assert {name.split("/")[1] for name in new_ones} == {"classifier", "attention1", "attention2"}
     for name in ("classifier", "attention1", "attention2"):
         jax.tree.map(np.testing.assert_array_equal, taken[name], before[name])
 
@@ -90,13 +90,13 @@ def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
     workdir, variables = deeplab
     fresh = state_of("segnet", 2)[1]
     before = jax.tree.map(np.asarray, fresh.variables)
-    state, anew = start_from(fresh, starting_at(workdir, "segnet"), PARTS)
+    state, new_ones = start_from(fresh, starting_at(workdir, "segnet"), PARTS)
     taken = jax.tree.map(np.asarray, state.variables)
     for layer, weights in taken["params"]["vgg"].items():
         np.testing.assert_array_equal(
             weights["kernel"], variables["params"]["vgg"][layer]["kernel"]
         )
-        assert f"params/vgg/{layer}/norm/scale" in anew
+        assert f"params/vgg/{layer}/norm/scale" in new_ones
         jax.tree.map(
             np.testing.assert_array_equal,
             weights["norm"],
@@ -116,8 +116,8 @@ def test_classifiers_of_other_classes_are_not_taken(deeplab):
     """The same number of classes with other names."""
     nodes = ("background", *(f"class{i}" for i in range(1, 7)))
     other = dataclasses.replace(PARTS, levels=(dataclasses.replace(PARTS.levels[0], nodes=nodes),))
-    _, anew = start_from(state_of("deeplab_v2", 2)[1], starting_at(deeplab[0]), other)
-    assert {name.split("/")[1] for name in anew} == {"rate6", "rate12", "rate18", "rate24"}
+    _, new_ones = start_from(state_of("deeplab_v2", 2)[1], starting_at(deeplab[0]), other)
+    assert {name.split("/")[1] for name in new_ones} == {"rate6", "rate12", "rate18", "rate24"}
 
 
 def test_the_start_is_a_setting_of_the_run(tmp_path):
