@@ -84,9 +84,8 @@ def main() -> int:
 
     write_bytes(FOLDER / "people.jpg", picture_jpeg(sheet(people, parser, batch)))
     means = " / ".join(f"{level['mean_iou']:.3f}" for level in report["levels"])
-    print(
-        f"\nmean IoU {means} for parts / halves / body, {time.perf_counter() - begin:.0f} s in total"
-    )
+    seconds = time.perf_counter() - begin
+    print(f"\nmean IoU {means} for parts / halves / body, {seconds:.0f} s total")
     print(f"look at {FOLDER / 'people.jpg'} (photo, ground truth, three levels) and {PARSED}/")
     return code
 
