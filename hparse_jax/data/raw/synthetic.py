@@ -1,6 +1,6 @@
-"""Drawn people as a dataset: nothing to download, the same on every machine.
+"""Synthetic people as a dataset: nothing to download, the same on every machine.
 
-Training people are `draw(0, i)`, validation people `draw(1, i)`.
+Person i of the training split is `draw(0, i)`, of the validation split `draw(1, i)`.
 """
 
 import functools
@@ -8,17 +8,16 @@ import pathlib
 
 import cv2
 
-from hparse_jax.data.raw.source import Labels, Sample, Source
+from hparse_jax.data.raw.source import Labels, Layout, Sample, Source
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = ""  # no raw folder
 PHOTOS = {"train": 2000, "val": 200}
 _JPEG_QUALITY = 95
 
 
 def find(manual_dir: pathlib.Path | None = None) -> Source:
-    """The people to draw."""
+    """The people of both splits, as samples."""
     samples = [
         Sample(f"{split}_{i:05d}", image=f"{seed} {i}", label=f"{seed} {i}", split=split)
         for seed, (split, photos) in enumerate(PHOTOS.items())
@@ -49,4 +48,7 @@ def _labels(sample: Sample) -> Labels:
 
 
 def _place(sample: Sample, name: str) -> str:
-    return f"drawn person {name}"
+    return f"synthetic person {name}"
+
+
+LAYOUT = Layout(find, "")

@@ -1,0 +1,148 @@
+"""A dataset as `hparse build` wrote it: its splits, its hierarchy and its photographs."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import (
+    Hierarchy,
+    get_hierarchy,
+    hierarchy_from_json,
+    shipped_hierarchies,
+)
+from hparse_jax.storage import read_ahead
+
+VERSION = "1.0.0"
+_THREADS = 4  # that decode in `BuiltDataset.photos`
+
+
+class BuiltDataset:
+    """A built dataset, opened for reading.
+
+    folder: DATA_DIR/NAME/1.0.0. metadata: what the build noted (docs/datasets.md). splits: split ->
+    number of photographs.
+    """
+
+    def __init__(self, name: str, data_dir: str | os.PathLike):
+        """Raises InputError when data_dir holds no such dataset, or a broken one."""
+        self.name = name
+        self.folder = dataset_folder(name, data_dir)
+        if name in shipped_hierarchies():
+            self._command = f"hparse build {name} --data_dir={data_dir}"
+        else:
+            self._command = (
+                f"hparse build folder --name={name} --manual_dir=RAW --hierarchy=FILE "
+                f"--data_dir={data_dir}"
+            )
+        if not self.folder.is_dir():
+            raise InputError(
+                f"data_dir={data_dir}: no built dataset {name!r} in "
+                f"{pathlib.Path(data_dir).absolute()}; run `{self._command}`, or give the data_dir "
+                "that holds it"
+            )
+        try:
+            self._builder = tfds.builder_from_directory(self.folder)
+        except Exception as error:  # TFDS answers broken files with errors of many types
+            raise self._broken("not a whole dataset", error) from error
+        self.metadata: dict = dict(self._builder.info.metadata or {})
+        self.splits = {split: i.num_examples for split, i in self._builder.info.splits.items()}
+
+    @functools.cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The hierarchy it was built with. Raises InputError when the dataset names none."""
+        tree = self.metadata.get("hierarchy")
+        if isinstance(tree, dict):
+            return hierarchy_from_json(tree)
+        if self.name in shipped_hierarchies():
+            return get_hierarchy(self.name)
+        raise InputError(
+            f"{self.folder}: names no hierarchy; set config.hierarchy to the file of its classes"
+        )
+
+    def records(self, split: str) -> Sequence[dict]:
+        """The records of a split by index: {"id", "image", "label"}, bytes, still encoded.
+
+        Raises InputError for an unknown split, and when the files cannot be read.
+        """
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            raise InputError(f"dataset {self.name} has no split {split!r}; it has {known}")
+        encoded = dict.fromkeys(("image", "label"), tfds.decode.SkipDecoding())
+        try:
+            records = self._builder.as_data_source(split, decoders=encoded)
+            if len(records):
+                records[0]  # opens the files
+        except (RuntimeError, OSError, ValueError) as error:
+            raise self._broken("cannot be read", error) from error
+        return records
+
+    def photos(
+        self,
+        split: str,
+        hierarchy: Hierarchy | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+    ) -> Iterator[tuple[str, UInt8[np.ndarray, "_ _ 3"], UInt8[np.ndarray, "_ _"]]]:
+        """(id, RGB image, leaf labels) of the photographs p, p + P, ... for process p of P.
+
+        Each once, at original size, decoded in threads a few in advance. hierarchy: whose leaves
+        the labels are; None: the dataset's own. Raises InputError as `records` and `decode` do.
+        """
+        records, hierarchy = self.records(split), hierarchy or self.hierarchy
+
+        def read(index):
+            return decode(records[index], hierarchy)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            indices = range(process_index, len(records), process_count)
+            yield from read_ahead(pool, read, indices, 2 * _THREADS)
+
+    def _broken(self, what: str, error: Exception) -> InputError:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        return InputError(
+            f"{self.folder}: {what} ({reason}); remove the folder and run `{self._command}`"
+        )
+
+
+def dataset_folder(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
+    """DATA_DIR/NAME/1.0.0, built or not. Raises InputError when a file is in its place."""
+    folder = pathlib.Path(data_dir).absolute() / name / VERSION
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(
+                f"data_dir={data_dir}: {path} is a file; give a folder, the one that holds the "
+                "built datasets"
+            )
+    return folder
+
+
+def decode(
+    record: dict, hierarchy: Hierarchy
+) -> tuple[str, UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """(id, RGB image, leaf labels) of a record of a built dataset.
+
+    Raises InputError for a broken record and for labels outside the hierarchy.
+    """
+    photo_id = record["id"].decode()
+    # Labels belong to the pixels as stored, whatever orientation a camera noted beside them.
+    image = cv2.imdecode(
+        np.frombuffer(record["image"], np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    labels = cv2.imdecode(np.frombuffer(record["label"], np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or labels is None or labels.shape != image.shape[:2]:
+        raise InputError(f"record {photo_id}: photo or label is broken; build the dataset again")
+    unknown = cv2.LUT(labels, hierarchy.unknown_ids().astype(np.uint8))
+    if cv2.countNonZero(unknown):
+        raise InputError(
+            f"record {photo_id}: label id {labels[unknown > 0][0]} is not in hierarchy "
+            f"{hierarchy.name}; set config.hierarchy to the one of the dataset"
+        )
+    return photo_id, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels
