@@ -22,7 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("check", False, "Only read the raw files and list every problem.")
     flags.DEFINE_bool("skip-bad", False, "Leave out what has a problem, and list it in metadata.")
     flags.DEFINE_bool(
-        "report", False, f"Draw {REPORT} beside the files: samples and classes (needs matplotlib)."
+        "report", False, f"Write {REPORT} beside the files: classes and samples (needs matplotlib)."
     )
     flags.DEFINE_string("hierarchy", None, "For `folder`: the file of its classes (.json, .py).")
     flags.DEFINE_string("name", "folder", "For `folder`: the dataset's name, for config.dataset.")

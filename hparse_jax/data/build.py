@@ -65,8 +65,8 @@ def build(
 
     dataset: of DATASETS. manual_dir: the raw folder or its parent; not needed for `synthetic` and
     for what is already built. hierarchy, name: of dataset `folder`. skip_bad: leave out what has a
-    problem, do not stop. beam: options of an Apache Beam pipeline. report: draw the picture of the
-    dataset, too.
+    problem instead of stopping. beam: options of an Apache Beam pipeline. report: write REPORT of
+    data/report.py beside the files, too.
 
     A build that fails or is interrupted leaves nothing that reads as a dataset. Raises InputError
     for wrong arguments and for raw files that are missing or wrong (RawProblems: several).
@@ -191,7 +191,7 @@ def _write(
         shutil.rmtree(unfinished)
     splits = split_samples(source)
     if not splits:
-        raise InputError(f"{target.name}: no photo is left to build; --check lists why")
+        raise InputError(f"{name}: no photo is left to build; --check lists why")
 
     def fill(builder):
         infos, tallies = write(builder, source, splits, beam)
@@ -206,7 +206,7 @@ def _write(
         builder.info.metadata.update(_metadata(source, tallies))
         return infos
 
-    # TFDS wants a download folder and tells of one that is not needed here.
+    # TFDS insists on a download folder and prints about it; nothing is downloaded here.
     with tempfile.TemporaryDirectory() as downloads, contextlib.redirect_stdout(io.StringIO()):
         builder = Builder(name, pathlib.Path(data_dir).absolute(), fill)
         builder.download_and_prepare(download_dir=downloads)

@@ -76,7 +76,7 @@ def find(manual_dir: pathlib.Path) -> Source:
         problems=problems,
         shares=SHARES,
         splits=tuple(lists or own),
-        notes={"splits": _told(samples), "sources": counts, **notes},
+        notes={"splits": _splits_note(samples), "sources": counts, **notes},
     )
 
 
@@ -91,12 +91,12 @@ def _lists(files: Files, problems: list[str]) -> dict[str, str]:
     return lists
 
 
-def _told(samples: list[Sample]) -> str:
+def _splits_note(samples: list[Sample]) -> str:
     held_out = sorted({s.family for s in samples if s.split is None})
     listed = sorted({s.family for s in samples if s.split is not None})
-    told = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
-    told += [f"{', '.join(held_out)} random with seed 0, 9 : 1"] if held_out else []
-    return "; ".join(told)
+    notes = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
+    notes += [f"{', '.join(held_out)} random with seed 0, 9 : 1"] if held_out else []
+    return "; ".join(notes)
 
 
 def _take_listed(

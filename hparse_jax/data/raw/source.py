@@ -167,21 +167,21 @@ def pair(
         ids = read_ids(files, problems, listed)
     samples = []
     for photo_id in ids:
-        told = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
+        line = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
         for stems, folder, what in ((photos, images, "photo"), (masks, labels, "label")):
             if folder is None:
                 continue
             found = stems.get(photo_id, [])
             if len(found) > 1:
                 problems.append(f"{files.where(found[0])}: {found[1]} has the same id; keep one")
-            elif not found and what == "label" and not told:
+            elif not found and what == "label" and not listed:
                 problems.append(
                     f"{files.where(photos[photo_id][0])}: has no label "
                     f"{folder}/{photo_id}{label_suffixes[0]}; add the label or remove the photo"
                 )
             elif not found:
                 problems.append(
-                    f"{told}there is no {what} of it in {folder}; add the file or remove the line"
+                    f"{line}there is no {what} of it in {folder}; add the file or remove the line"
                 )
         files_of = [photos.get(photo_id, [])]
         files_of += [] if labels is None else [masks.get(photo_id, [])]

@@ -32,19 +32,19 @@ def find(manual_dir: pathlib.Path | None = None) -> Source:
     )
 
 
-# A person's picture and labels are asked for one after the other; every thread draws its own.
+# The picture and the labels of a sample are asked for one after the other, in the same thread.
 @functools.lru_cache(maxsize=256)
-def _drawn(seed_and_index: str):
+def _person(seed_and_index: str):
     return draw(*map(int, seed_and_index.split()))
 
 
 def _jpeg(sample: Sample) -> bytes:
-    bgr = cv2.cvtColor(_drawn(sample.image)[0], cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(_person(sample.image)[0], cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def _labels(sample: Sample) -> Labels:
-    return Labels(_drawn(sample.label)[1])
+    return Labels(_person(sample.label)[1])
 
 
 def _place(sample: Sample, name: str) -> str:
