@@ -1,10 +1,18 @@
 """The verb `build`: a dataset's raw distribution -> ArrayRecord files that training reads."""
 
+import os
+import pathlib
+import sys
+
 from absl import flags
 
-from hparse_jax.data.build import DATASETS, build, check_raw
+from hparse_jax.data.build import DATASETS, IGNORED, RawProblems, build, check_raw, target_folder
+from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.raw.records import left_out
 from hparse_jax.data.report import REPORT
 from hparse_jax.errors import UsageError
+
+_SHOWN = 20  # problems that stop a build; --check lists all
 
 
 def define_flags() -> None:
@@ -13,7 +21,9 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", "data", "Where the built datasets lie.")
     flags.DEFINE_bool("check", False, "Only read the raw files and list every problem.")
     flags.DEFINE_bool("skip-bad", False, "Leave out what has a problem, and list it in metadata.")
-    flags.DEFINE_bool("report", False, f"Draw {REPORT} beside the files: samples and classes.")
+    flags.DEFINE_bool(
+        "report", False, f"Write {REPORT} beside the files: classes and samples (needs matplotlib)."
+    )
     flags.DEFINE_string("hierarchy", None, "For `folder`: the file of its classes (.json, .py).")
     flags.DEFINE_string("name", "folder", "For `folder`: the dataset's name, for config.dataset.")
     flags.DEFINE_string("beam", None, "Options of an Apache Beam pipeline that writes the files.")
@@ -26,8 +36,8 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"which dataset? known are {', '.join(DATASETS)}")
     values = flags.FLAGS
     if values.check:
-        return check_raw(argv[0], values.manual_dir, values.hierarchy)
-    build(
+        return check_and_print(argv[0], values.manual_dir, values.hierarchy)
+    build_and_print(
         argv[0],
         values.data_dir,
         values.manual_dir,
@@ -38,3 +48,72 @@ def main(argv: list[str]) -> int:
         report=values.report,
     )
     return 0
+
+
+def check_and_print(
+    dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None = None
+) -> int:
+    """Prints every problem of the raw files on a line, then what is good; 1 for problems."""
+    tally = check_raw(dataset, manual_dir, hierarchy)
+    counts = [f"{tally.photos} photos are good"]
+    counts += [left_out(len(tally.left_out), tally.unmapped)] if tally.left_out else []
+    print(*tally.problems, f"{', '.join(counts)}, {len(tally.problems)} problems", sep="\n")
+    return 1 if tally.problems else 0
+
+
+def build_and_print(
+    dataset: str,
+    data_dir: str | os.PathLike,
+    manual_dir: str | os.PathLike | None = None,
+    *,
+    hierarchy: str | None = None,
+    name: str = "folder",
+    **options,
+) -> pathlib.Path:
+    """`build`, and prints what was built, or on stderr what stopped it."""
+    known = target_folder(dataset, data_dir, name=name, hierarchy=hierarchy).exists()
+    try:
+        folder = build(dataset, data_dir, manual_dir, hierarchy=hierarchy, name=name, **options)
+    except RawProblems as error:
+        print(*error.problems[:_SHOWN], sep="\n", file=sys.stderr)
+        raise
+    built = BuiltDataset(folder.parent.name, data_dir)
+    state = "already built" if known else "built"
+    print(f"{built.name} is {state} in {folder}: {_contents(built)}")
+    if known:
+        print("remove that folder to build it again from changed raw files")
+    else:
+        print(_table(built.metadata))
+    if options.get("report"):
+        print(f"report: {folder / REPORT}")
+    return folder
+
+
+def _contents(built: BuiltDataset) -> str:
+    metadata = built.metadata
+    counts = [f"{photos} {split}" for split, photos in built.splits.items()]
+    notes = [", ".join(counts) + " photos"]
+    if metadata.get("left_out"):
+        notes.append(left_out(metadata["left_out"], metadata["left_out_labels"]))
+    if metadata.get("tags_only"):
+        notes.append(f"{metadata['tags_only']} left out for want of pixel labels")
+    if metadata.get("skipped"):
+        notes.append(f"{len(metadata['skipped'])} problems skipped (listed in metadata.json)")
+    return "; ".join(notes)
+
+
+def _table(metadata: dict) -> str:
+    """Sizes of the photos and shares of the classes, split by split."""
+    splits = list(metadata["sizes"])
+    lines = [f"{'':24}" + "".join(f"{split:>14}" for split in splits)]
+    for side in ("height", "width"):
+        spans = [metadata["sizes"][split][side] for split in splits]
+        cells = "".join(f"{'{} {} {}'.format(*span):>14}" for span in spans)
+        lines.append(f"{f'{side} min median max':24}" + cells)
+    for leaf in [*metadata["hierarchy"]["levels"][0]["nodes"], IGNORED]:
+        cells = ""
+        for split in splits:
+            pixels = metadata["pixels"][split]
+            cells += f"{pixels[leaf] / max(1, sum(pixels.values())):14.2%}"
+        lines.append(f"{leaf:24}{cells}")
+    return "\n".join(lines)

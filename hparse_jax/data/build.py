@@ -1,35 +1,53 @@
-"""The verb `build`: a dataset's raw distribution -> ArrayRecord files that training reads."""
+"""A dataset's raw distribution -> ArrayRecord files that training reads."""
 
 import contextlib
-import importlib
 import io
 import os
 import pathlib
 import re
 import shutil
-import sys
 import tempfile
 
 import numpy as np
 
-from hparse_jax.data.raw.records import Dataset, Tally, check, split_samples, write
-from hparse_jax.data.raw.source import Source
-from hparse_jax.data.report import draw_report
+from hparse_jax.data.dataset import BuiltDataset, dataset_folder
+from hparse_jax.data.raw import (
+    atr,
+    cihp,
+    fashion_clothing,
+    folder,
+    lip,
+    pascal_person_part,
+    synthetic,
+)
+from hparse_jax.data.raw.records import Builder, Tally, check, left_out, split_samples, write
+from hparse_jax.data.raw.source import Layout, Source
+from hparse_jax.data.report import draw_report, require_matplotlib
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, get_hierarchy
 
-# each is hparse_jax.data.raw.NAME, with find(manual_dir) -> Source and the words WANTED
-DATASETS = (
-    "synthetic",
-    "lip",
-    "pascal_person_part",
-    "atr",
-    "fashion_clothing",
-    "cihp",
-    "folder",
-)
-_IGNORED = "255 (does not count)"
-_SHOWN = 20  # problems that stop a build; --check lists all
+DATASETS: dict[str, Layout] = {
+    "synthetic": synthetic.LAYOUT,
+    "lip": lip.LAYOUT,
+    "pascal_person_part": pascal_person_part.LAYOUT,
+    "atr": atr.LAYOUT,
+    "fashion_clothing": fashion_clothing.LAYOUT,
+    "cihp": cihp.LAYOUT,
+    "folder": folder.LAYOUT,
+}
+_DEFAULT_NAME = "folder"  # of a dataset of one's own
+IGNORED = "255 (does not count)"  # the last entry of the class counts in metadata.json
+
+
+class RawProblems(InputError):
+    """Several problems in raw files. problems: one line each."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        super().__init__(
+            f"{len(problems)} problems in the raw files; --check lists them all, --skip-bad builds "
+            "without these photos"
+        )
 
 
 def build(
@@ -38,159 +56,159 @@ def build(
     manual_dir: str | os.PathLike | None = None,
     *,
     hierarchy: str | None = None,
-    name: str = "folder",
+    name: str = _DEFAULT_NAME,
     skip_bad: bool = False,
     beam: str | None = None,
     report: bool = False,
 ) -> pathlib.Path:
-    """Builds a dataset once; returns the folder of its files and prints what is in it.
+    """Builds a dataset unless it is already there; returns its folder, DATA_DIR/NAME/1.0.0.
 
-    manual_dir: the raw folder or its parent; not needed for drawn datasets and built ones.
-    hierarchy, name: of dataset "folder". skip_bad: leave out what has a problem, do not stop.
-    beam: options of an Apache Beam pipeline. report: draw the picture of the dataset, too.
+    dataset: of DATASETS. manual_dir: the raw folder or its parent; not needed for `synthetic` and
+    for what is already built. hierarchy, name: of dataset `folder`. skip_bad: leave out what has a
+    problem instead of stopping. beam: options of an Apache Beam pipeline. report: write REPORT of
+    data/report.py beside the files, too.
+
     A build that fails or is interrupted leaves nothing that reads as a dataset. Raises InputError
-    for an unknown dataset, and for raw files that are missing or wrong.
+    for wrong arguments and for raw files that are missing or wrong (RawProblems: several).
     """
-    _check_name(dataset, name, hierarchy)
-    name = name if dataset == "folder" else dataset
-    builder = _builder(name, data_dir)
-    target = pathlib.Path(builder.data_path)
+    target = target_folder(dataset, data_dir, name=name, hierarchy=hierarchy)
+    name = target.parent.name
+    if report:
+        require_matplotlib()
     if target.exists():
-        before = builder.info.metadata.get("raw")
-        given = None if manual_dir is None else str(pathlib.Path(manual_dir).absolute())
-        if dataset == "folder" and given not in (None, before):
-            raise InputError(
-                f"{target}: was built from {before}, not from {manual_dir}; choose another --name, "
-                "or remove the folder to build it again"
-            )
-        if hierarchy and builder.info.metadata["hierarchy"] != get_hierarchy(hierarchy).to_json():
-            raise InputError(
-                f"{target}: was built with another hierarchy than {hierarchy}; remove the folder "
-                "to build it again, or choose another --name"
-            )
-        print(f"{name} is already built in {target}: {_contents(builder)}")
-        print("remove that folder to build it again from changed raw files")
+        before = BuiltDataset(name, data_dir)
+        _check_same(before, manual_dir if DATASETS[dataset].own else None, hierarchy)
     else:
         source = _find(dataset, manual_dir, hierarchy)
         _stop_for(source.problems, skip_bad)
         if manual_dir is not None:
             source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
-        _write(builder, source, skip_bad, beam)
-        print(f"{name} is built in {target}: {_contents(builder)}")
-        print(_table(builder))
+        _write(name, data_dir, source, skip_bad, beam)
     if report:
-        print(f"drawn: {draw_report(builder)}")
+        draw_report(BuiltDataset(name, data_dir))
     return target
-
-
-def _builder(name: str, data_dir: str | os.PathLike) -> Dataset:
-    """The builder; raises InputError when its folder holds something else than a whole dataset."""
-    target = pathlib.Path(data_dir).absolute() / name / str(Dataset.VERSION)
-    broken = InputError(f"{target}: not a whole dataset; remove the folder and build again")
-    if target.exists() and not (target / "dataset_info.json").is_file():
-        raise broken
-    try:
-        builder = Dataset(name, pathlib.Path(data_dir).absolute())
-        if target.exists() and not {"hierarchy", "sizes"} <= set(builder.info.metadata or {}):
-            raise broken
-    except (ValueError, AssertionError, OSError) as error:
-        raise broken from error
-    return builder
 
 
 def check_raw(
     dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None = None
-) -> int:
-    """Reads all raw files, prints every problem, one a line, and what is good; 1 for problems."""
-    _check_name(dataset, "folder", hierarchy)
+) -> Tally:
+    """Reads all raw files and writes nothing; `problems` of the tally holds every problem.
+
+    Raises InputError for wrong arguments and when the raw folder does not hold the dataset.
+    """
+    _check_arguments(dataset, _DEFAULT_NAME, hierarchy)
     source = _find(dataset, manual_dir, hierarchy)
     tally = check(source)
-    problems = [*source.problems, *tally.problems]
-    drawn = any(sample.split is None for sample in source.samples)
-    if drawn and 0 < tally.photos < len(source.shares):
-        problems.append(
+    tally.problems = [*source.problems, *tally.problems]
+    at_random = any(sample.split is None for sample in source.samples)
+    if at_random and 0 < tally.photos < len(source.shares):
+        tally.problems.append(
             f"{manual_dir}: {tally.photos} good photos for {len(source.shares)} splits; every one "
             "needs a photo at least"
         )
-    print("".join(f"{problem}\n" for problem in problems), end="")
-    left_out = (
-        f", {len(tally.left_out)} left out{_labels(tally.unmapped)}" if tally.left_out else ""
-    )
-    print(f"{tally.photos} photos are good{left_out}, {len(problems)} problems")
-    return 1 if problems else 0
+    return tally
 
 
-def _check_name(dataset: str, name: str, hierarchy: str | None) -> None:
+def target_folder(
+    dataset: str,
+    data_dir: str | os.PathLike,
+    *,
+    name: str = _DEFAULT_NAME,
+    hierarchy: str | None = None,
+) -> pathlib.Path:
+    """Where `build` with these arguments writes. Raises InputError for wrong ones."""
+    _check_arguments(dataset, name, hierarchy)
+    return dataset_folder(name if DATASETS[dataset].own else dataset, data_dir)
+
+
+def _check_arguments(dataset: str, name: str, hierarchy: str | None) -> None:
     if dataset not in DATASETS:
         raise InputError(
             f"no dataset {dataset!r}; known are {', '.join(DATASETS)} (folder: your own)"
         )
-    if dataset == "folder" and hierarchy is None:
-        raise InputError("--hierarchy is missing: the file that names the classes of your labels")
-    if dataset != "folder" and (hierarchy is not None or name != "folder"):
-        raise InputError(f"--hierarchy and --name are for `folder`; {dataset} has its own")
+    if not DATASETS[dataset].own:
+        if hierarchy is not None or name != _DEFAULT_NAME:
+            raise InputError(f"name and hierarchy are for dataset `folder`; {dataset} has its own")
+        return
+    if hierarchy is None:
+        raise InputError(
+            "hierarchy is missing (--hierarchy): the file that names the classes of your labels"
+        )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InputError(f"--name={name}: small letters, digits and _, the first a letter")
-    if dataset == "folder" and name in (*DATASETS[:-1],):
-        raise InputError(f"--name={name}: is the name of another dataset; choose your own")
+        raise InputError(f"name={name}: small letters, digits and _, the first a letter")
+    if name in DATASETS and not DATASETS[name].own:
+        raise InputError(f"name={name}: is the name of another dataset; choose your own")
+
+
+def _check_same(
+    built: BuiltDataset, manual_dir: str | os.PathLike | None, hierarchy: str | None
+) -> None:
+    """Raises InputError when the dataset was not built from these."""
+    if not {"hierarchy", "sizes"} <= set(built.metadata):
+        raise InputError(f"{built.folder}: not a whole dataset; remove the folder and build again")
+    before = built.metadata.get("raw")
+    given = None if manual_dir is None else str(pathlib.Path(manual_dir).absolute())
+    if given not in (None, before):
+        raise InputError(
+            f"{built.folder}: was built from {before}, not from {manual_dir}; choose another name "
+            "(--name), or remove the folder to build it again"
+        )
+    if hierarchy and built.metadata["hierarchy"] != get_hierarchy(hierarchy).to_json():
+        raise InputError(
+            f"{built.folder}: was built with another hierarchy than {hierarchy}; remove the folder "
+            "to build it again, or choose another name (--name)"
+        )
 
 
 def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None) -> Source:
-    module = importlib.import_module(f"hparse_jax.data.raw.{dataset}")
-    folder = None
-    if module.WANTED:
+    layout, raw = DATASETS[dataset], None
+    if layout.wanted:
         if manual_dir is None:
-            raise InputError(f"--manual_dir is missing: {dataset} is built from {module.WANTED}")
-        folder = pathlib.Path(manual_dir).absolute()
-        if not folder.is_dir() or not any(folder.iterdir()):
-            state = "empty" if folder.is_dir() else "no such folder"
-            raise InputError(f"--manual_dir={manual_dir}: {state}; give {module.WANTED}")
-    if dataset == "folder":
-        return module.find(folder, get_hierarchy(hierarchy))
-    return module.find(folder)
+            raise InputError(
+                f"manual_dir is missing (--manual_dir): {dataset} is built from {layout.wanted}"
+            )
+        raw = pathlib.Path(manual_dir).absolute()
+        state = "no such folder"
+        if raw.exists():
+            state = "empty" if raw.is_dir() else "not a folder"
+        if state != "empty" or not any(raw.iterdir()):
+            raise InputError(f"manual_dir={manual_dir}: {state}; give {layout.wanted}")
+    return layout.find(raw, get_hierarchy(hierarchy)) if layout.own else layout.find(raw)
 
 
 def _stop_for(problems: list[str], skip_bad: bool) -> None:
     """Raises InputError when there are problems that may not be skipped."""
-    if not problems or skip_bad:
-        return
-    if len(problems) == 1:
-        raise InputError(problems[0])
-    for problem in problems[:_SHOWN]:
-        print(problem, file=sys.stderr)
-    raise InputError(
-        f"{len(problems)} problems in the raw files, see above; --check lists them all, "
-        "--skip-bad builds without these photos"
-    )
+    if problems and not skip_bad:
+        raise RawProblems(problems) if len(problems) > 1 else InputError(problems[0])
 
 
-def _write(builder: Dataset, source: Source, skip_bad: bool, beam: str | None) -> None:
-    target = pathlib.Path(builder.data_path)
+def _write(
+    name: str, data_dir: str | os.PathLike, source: Source, skip_bad: bool, beam: str | None
+) -> None:
     # A killed build leaves its unfinished folder, which nothing ever reads.
+    target = dataset_folder(name, data_dir)
     for unfinished in target.parent.glob(f"incomplete.*_{target.name}"):
         shutil.rmtree(unfinished)
     splits = split_samples(source)
     if not splits:
-        raise InputError(f"{target.name}: no photo is left to build; --check lists why")
+        raise InputError(f"{name}: no photo is left to build; --check lists why")
 
-    def write_splits(builder):
+    def fill(builder):
         infos, tallies = write(builder, source, splits, beam)
         total = sum(tallies.values(), Tally())
         _stop_for(total.problems, skip_bad)
         for split, tally in tallies.items():
             if not tally.photos:
-                left_out = f"{len(tally.left_out)} left out"
-                left_out += _labels(tally.unmapped) if tally.left_out else ""
                 raise InputError(
-                    f"split {split} has no photos ({left_out}, {len(tally.bad)} bad); every split "
-                    "needs one at least"
+                    f"split {split} has no photos ({left_out(len(tally.left_out), tally.unmapped)}"
+                    f", {len(tally.bad)} bad); every split needs one at least"
                 )
         builder.info.metadata.update(_metadata(source, tallies))
         return infos
 
-    builder.write = write_splits
-    # TFDS wants a download folder and tells of one that is not needed here.
+    # TFDS insists on a download folder and prints about it; nothing is downloaded here.
     with tempfile.TemporaryDirectory() as downloads, contextlib.redirect_stdout(io.StringIO()):
+        builder = Builder(name, pathlib.Path(data_dir).absolute(), fill)
         builder.download_and_prepare(download_dir=downloads)
 
 
@@ -204,7 +222,7 @@ def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:
 
     def by_leaf(counts):
         by_name = dict(zip(leaves, counts[: len(leaves)].tolist(), strict=True))
-        return by_name | {_IGNORED: int(counts[IGNORE])}
+        return by_name | {IGNORED: int(counts[IGNORE])}
 
     return {
         "hierarchy": source.hierarchy.to_json(),
@@ -219,39 +237,3 @@ def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:
         "left_out_labels": dict(total.unmapped),
         "skipped": [*source.problems, *total.problems],
     }
-
-
-def _labels(unmapped: dict[str, int]) -> str:
-    counts = ", ".join(f"{n} {label}" for label, n in sorted(unmapped.items()))
-    return f" for labels without a class ({counts})"
-
-
-def _contents(builder: Dataset) -> str:
-    metadata = builder.info.metadata
-    counts = [f"{split.num_examples} {name}" for name, split in builder.info.splits.items()]
-    notes = [", ".join(counts) + " photos"]
-    if metadata.get("left_out"):
-        notes.append(f"{metadata['left_out']} left out{_labels(metadata['left_out_labels'])}")
-    if metadata.get("tags_only"):
-        notes.append(f"{metadata['tags_only']} left out for want of pixel labels")
-    if metadata.get("skipped"):
-        notes.append(f"{len(metadata['skipped'])} problems skipped (listed in metadata.json)")
-    return "; ".join(notes)
-
-
-def _table(builder: Dataset) -> str:
-    """Sizes of the photos and shares of the classes, split by split."""
-    metadata = builder.info.metadata
-    splits = list(metadata["sizes"])
-    lines = [f"{'':24}" + "".join(f"{split:>14}" for split in splits)]
-    for side in ("height", "width"):
-        spans = [metadata["sizes"][split][side] for split in splits]
-        cells = "".join(f"{'{} {} {}'.format(*span):>14}" for span in spans)
-        lines.append(f"{f'{side} min median max':24}" + cells)
-    for leaf in [*metadata["hierarchy"]["levels"][0]["nodes"], _IGNORED]:
-        cells = ""
-        for split in splits:
-            pixels = metadata["pixels"][split]
-            cells += f"{pixels[leaf] / max(1, sum(pixels.values())):14.2%}"
-        lines.append(f"{leaf:24}{cells}")
-    return "\n".join(lines)

@@ -1,41 +1,50 @@
-"""One picture of a built dataset: photos with their labels at every level, and its classes.
+"""One picture of a built dataset: its classes, and photos with their labels at every level.
 
 Shows at a glance whether labels and hierarchy are right; the chart of the classes follows LIP's
 Figure 3.
 """
 
+import importlib.util
 import pathlib
 
 import cv2
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 
-from hparse_jax.config import Config
-from hparse_jax.data.stream import decode, open_split
-from hparse_jax.hierarchy import IGNORE, Hierarchy, hierarchy_from_json
+from hparse_jax.data.dataset import BuiltDataset, decode
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import IGNORE, Hierarchy
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg, with_legend
+from hparse_jax.storage import write_bytes
 
 REPORT = "report.jpg"
 _SAMPLES = 6
 _HEIGHT, _WIDEST = 320, 960  # pixels of a photo in the picture
+_NARROWEST_CHART, _WIDEST_CHART = 900, 1500  # pixels
+_DOTS = 100  # pixels an inch of the chart
 
 
-def draw_report(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
-    """Writes the picture beside the dataset's files and returns its path."""
-    hierarchy = hierarchy_from_json(builder.info.metadata["hierarchy"])
-    split = next(iter(builder.info.splits))
-    config = Config(dataset=builder.name, data_dir=str(builder.data_path.parent.parent))
-    records = open_split(config, split)
+def require_matplotlib() -> None:
+    """Raises InputError when matplotlib, which the chart needs, is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("--report needs matplotlib: pip install 'hparse_jax[charts]'")
+
+
+def draw_report(dataset: BuiltDataset) -> pathlib.Path:
+    """Writes the picture beside the dataset's files and returns its path.
+
+    Raises InputError when matplotlib is not installed.
+    """
+    require_matplotlib()
+    records = dataset.records(next(iter(dataset.splits)))
     rows = []
     for index in np.linspace(0, len(records) - 1, min(_SAMPLES, len(records))).astype(int):
-        _, image, labels = decode(records[int(index)], hierarchy)
-        rows.append(_row(image, labels, hierarchy))
+        _, image, labels = decode(records[int(index)], dataset.hierarchy)
+        rows.append(_row(image, labels, dataset.hierarchy))
     samples = contact_sheet(rows, _HEIGHT)
-    picture = _stacked(_chart(builder, hierarchy), samples)
-    path = pathlib.Path(builder.data_path) / REPORT
-    path.write_bytes(picture_jpeg(picture))
+    width = int(np.clip(samples.shape[1], _NARROWEST_CHART, _WIDEST_CHART))
+    path = dataset.folder / REPORT
+    write_bytes(path, picture_jpeg(_stacked(_chart(dataset, width), samples)))
     return path
 
 
@@ -54,29 +63,46 @@ def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np
     return row
 
 
-def _chart(builder: tfds.core.DatasetBuilder, hierarchy: Hierarchy) -> UInt8[np.ndarray, "H W 3"]:
-    """Bars: how many photos of all splits hold each class; behind them its share of the pixels."""
-    metadata = builder.info.metadata
-    nodes = hierarchy.levels[0].nodes
-    photos = np.array([sum(s[leaf] for s in metadata["photos_with"].values()) for leaf in nodes])
-    pixels = np.array([sum(s[leaf] for s in metadata["pixels"].values()) for leaf in nodes])
-    counted = max(1, pixels.sum())
-    order = sorted(range(1, len(nodes)), key=lambda i: -photos[i])
-    line, left, bar, text = 20, 170, 480, 150
-    sheet = Image.new("RGB", (left + bar + text, line * (len(order) + 2)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    counts = ", ".join(f"{s.num_examples} {name}" for name, s in builder.info.splits.items())
-    title = f"{builder.name}: {counts} photos. Photos with each class, and its share of all pixels"
-    draw.text((8, 4), title, fill="black", font=font)
-    for row, i in enumerate(order, 1):
-        top = row * line + 6
-        length = round(bar * photos[i] / max(1, photos[1:].max()))
-        draw.text((left - 8, top + line / 2), nodes[i], fill="black", font=font, anchor="rm")
-        box = (left, top + 3, left + length, top + line - 3)
-        draw.rectangle(box, fill=tuple(hierarchy.palette[i]), outline="black")
-        share = f"{photos[i]} ({pixels[i] / counted:.2%})"
-        draw.text((left + length + 8, top + line / 2), share, fill="black", font=font, anchor="lm")
-    return np.asarray(sheet)
+def _chart(dataset: BuiltDataset, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Bars for each class but background: the photos that hold it, and its share of the pixels."""
+    import matplotlib  # an extra, and slow to import
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    nodes = dataset.hierarchy.levels[0].nodes
+    photos, pixels = (
+        np.array([sum(split[leaf] for split in dataset.metadata[key].values()) for leaf in nodes])
+        for key in ("photos_with", "pixels")
+    )
+    shares = 100 * pixels / max(1, pixels.sum())
+    order = np.array(sorted(range(1, len(nodes)), key=lambda i: -photos[i]), int)
+    counts = ", ".join(f"{photos} {split}" for split, photos in dataset.splits.items())
+    # whatever the user's matplotlibrc says, the same picture
+    with matplotlib.rc_context(matplotlib.rcParamsDefault):
+        size = width / _DOTS, 1.1 + 0.24 * len(order)
+        figure = Figure(size, _DOTS, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # inches
+        figure.suptitle(f"{dataset.name}: {counts} photos", x=0.012, ha="left", fontsize=13)
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, title, values, text in (
+            (panels[0], "photos that hold the class", photos, "{:,.0f}"),
+            (panels[1], "share of all pixels", shares, "{:.2f} %"),
+        ):
+            colours = np.array(dataset.hierarchy.palette)[order] / 255
+            bars = axes.barh(
+                range(len(order)), values[order], color=colours, edgecolor="#404040", linewidth=0.6
+            )
+            axes.bar_label(bars, [text.format(v) for v in values[order]], padding=3, fontsize=9)
+            axes.set_title(title, loc="left", fontsize=11)
+            axes.set_yticks(range(len(order)), [nodes[i] for i in order])
+            axes.tick_params("y", length=0, labelsize=10)
+            axes.set_xticks([])
+            axes.margins(x=0.18, y=0.01)
+            axes.spines[["top", "right", "bottom"]].set_visible(False)
+        panels[0].invert_yaxis()  # the most frequent class on top; both panels share the axis
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _stacked(top: np.ndarray, bottom: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:

@@ -21,14 +21,14 @@ from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_cro
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
-# Batches of crops are large (7 MB for eight of 473 x 473), grain's own default would hold 500.
+# Batches of crops are large (7 MB for eight of 473 x 473); grain's own default buffers 500.
 _THREADS = 4
 _WORKER_READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
 _THREADED_READ = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_THREADS)
 
 
 class TrainingStream(contextlib.AbstractContextManager):
-    """Iterates over training batches for ever; close it, or use it in a `with` statement.
+    """Iterates over training batches without end; close it, or use it in a `with` statement.
 
     A batch is {"image": uint8 [b, h, w, 3] RGB, "label": uint8 [b, h, w] leaf ids or 255,
     "id": str [b]}, this process's share of the global batch.
@@ -41,8 +41,8 @@ class TrainingStream(contextlib.AbstractContextManager):
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        # A worker's arrays lie in shared memory, which containers give little of: copied out, they
-        # free it at once.
+        # A worker's arrays are in shared memory, of which containers have little: a copy frees it
+        # at once.
         return {key: np.array(value) for key, value in next(self._batches).items()}
 
     def close(self) -> None:

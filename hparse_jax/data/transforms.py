@@ -1,6 +1,6 @@
 """Random scale, crop and flip of a photo and its labels: uint8 in, uint8 out.
 
-Every function is pure; chance comes in as a NumPy generator.
+Every function is pure; randomness comes in as a NumPy generator.
 """
 
 import cv2
@@ -11,12 +11,12 @@ from hparse_jax.hierarchy import IGNORE, Hierarchy
 
 
 def flip_image(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The mirror image."""
+    """The image under horizontal flip."""
     return cv2.flip(image, 1)
 
 
 def flip_labels(labels: UInt8[np.ndarray, "h w"], hierarchy: Hierarchy) -> UInt8[np.ndarray, "h w"]:
-    """The leaf labels of the mirror image: left and right trade places, 255 stays 255."""
+    """The leaf labels under horizontal flip: left and right are swapped, 255 stays 255."""
     swap = np.arange(256, dtype=np.uint8)
     permutation = hierarchy.flip_permutation(0)
     swap[: len(permutation)] = permutation

@@ -1,24 +1,18 @@
 """ATR (Liang et al. 2015): RAW/humanparsing/{JPEGImages/ID.jpg, SegmentationClassAug/ID.png}.
 
 No lists are shipped. Without {train,val,test}_id.txt in RAW, humanparsing/ or list/ the splits are
-drawn with a fixed seed, 6,000 : 700 : 1,000 as in CNIF, and every family of photos (dataset10k,
+random with a fixed seed, 6,000 : 700 : 1,000 as in CNIF, and every family of photos (dataset10k,
 fash, Multi, 997, 2500, 4565: the part of the id before "_") gives its share to each. CNIF's own
-lists are not public, so scores on drawn splits stand beside nobody's.
+lists are not public, so scores on random splits are not comparable with published ones.
 """
 
 import pathlib
 
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import png_source
-from hparse_jax.data.raw.source import (
-    Source,
-    find_list,
-    find_root,
-    pair,
-)
+from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = "ATR's folder (humanparsing/JPEGImages, humanparsing/SegmentationClassAug)"
 SHARES = {"train": 6000 / 7700, "val": 700 / 7700, "test": 1000 / 7700}
 _IMAGES, _LABELS = "JPEGImages", "SegmentationClassAug"
 
@@ -40,7 +34,7 @@ def find(manual_dir: pathlib.Path) -> Source:
         samples = pair(
             files, files.problems, _IMAGES, _LABELS, family=lambda i: i.rpartition("_")[0]
         )
-        notes = {"splits": "drawn with seed 0, 6000 : 700 : 1000 in every family of ids"}
+        notes = {"splits": "random with seed 0, 6000 : 700 : 1000 in every family of ids"}
     return png_source(
         files,
         get_hierarchy("atr"),
@@ -49,3 +43,6 @@ def find(manual_dir: pathlib.Path) -> Source:
         notes=notes,
         splits=tuple(split for split, listed in lists.items() if listed),
     )
+
+
+LAYOUT = Layout(find, "ATR's folder (humanparsing/JPEGImages, humanparsing/SegmentationClassAug)")

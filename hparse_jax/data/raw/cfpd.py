@@ -21,7 +21,7 @@ from jaxtyping import Int64
 
 from hparse_jax.data.raw.clothing_co_parsing import to_classes
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source, read_photo
+from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source, photo_bytes
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -54,7 +54,7 @@ CLASS_OF = {
 
 
 def find(mat: pathlib.Path) -> Source:
-    """CFPD's samples, undrawn. Raises InputError when the .mat file cannot be read."""
+    """CFPD's samples, without splits. Raises InputError when the .mat file cannot be read."""
     files = Files(mat.parent)
     photos: dict[str, str] = {}
     for name in itertools.chain(*files.stems(".", PHOTOS).values()):
@@ -74,7 +74,7 @@ def find(mat: pathlib.Path) -> Source:
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
-        read_image=functools.partial(read_photo, files),
+        read_image=functools.partial(photo_bytes, files),
         read_labels=functools.partial(_read_labels, mat),
         place=functools.partial(_place, files, mat),
         problems=files.problems,

@@ -3,24 +3,18 @@
 ```
 RAW/{Training,Validation}/{Images/ID.jpg, Category_ids/ID.png}, Testing/Images/ID.jpg (optional)
 
-RAW/images/ID.jpg, RAW/labels/ID.png, RAW/{train,val}_id.txt (optional: else a tenth is drawn)
+RAW/images/ID.jpg, RAW/labels/ID.png, RAW/{train,val}_id.txt (optional: else 10 % is val)
 ```
 """
 
 import pathlib
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.folder import listed_or_drawn, lists_of
+from hparse_jax.data.raw.folder import listed_or_random, lists_of
 from hparse_jax.data.raw.labels import png_source
-from hparse_jax.data.raw.source import (
-    Source,
-    find_list,
-    find_root,
-    pair,
-)
+from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = "CIHP's folder (Training/Images and Category_ids, or images/ and labels/)"
 _OFFICIAL = {"train": "Training", "val": "Validation", "test": "Testing"}
 
 
@@ -38,7 +32,7 @@ def find(manual_dir: pathlib.Path) -> Source:
                 images = f"{folder}/Images"
                 samples += pair(files, files.problems, images, labels, split, listed)
     else:
-        samples, shares, notes = listed_or_drawn(files)
+        samples, shares, notes = listed_or_random(files)
     return png_source(
         files,
         get_hierarchy("cihp"),
@@ -47,3 +41,6 @@ def find(manual_dir: pathlib.Path) -> Source:
         notes=notes,
         splits=() if shares or files.has_folder("Training") else lists_of(files),
     )
+
+
+LAYOUT = Layout(find, "CIHP's folder (Training/Images and Category_ids, or images/ and labels/)")

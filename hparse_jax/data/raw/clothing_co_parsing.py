@@ -22,7 +22,7 @@ from hparse_jax.data.raw.source import (
     Source,
     file_place,
     pair,
-    read_photo,
+    photo_bytes,
 )
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -87,7 +87,7 @@ CLASS_OF = {
 
 
 def find(files: Files, listed: dict[str, str]) -> Source:
-    """CCP's samples. listed: split -> its list; empty: all photos with pixel labels, undrawn.
+    """CCP's samples. listed: split -> its list; empty: all photos with pixel labels, without splits.
 
     Raises InputError when label_list.mat cannot be read.
     """
@@ -109,7 +109,7 @@ def find(files: Files, listed: dict[str, str]) -> Source:
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
-        read_image=functools.partial(read_photo, files),
+        read_image=functools.partial(photo_bytes, files),
         read_labels=functools.partial(_read_labels, files, tuple(names)),
         place=functools.partial(file_place, files),
         problems=files.problems,

@@ -7,9 +7,9 @@ RAW/**/fashionista*.mat                    see fashionista.py
 RAW/splits/{train,val}.txt                 optional: one id a line
 ```
 
-Any of the three may be absent. Without lists a tenth of each, drawn with a fixed seed, is for
-validation. Photos that hold a label without a class are left out and counted. The parts come under
-terms of their own; CNIF's own lists are not public.
+Any of the three may be absent. Without lists 10 % of each, held out at random with a fixed seed,
+are for validation. Photos that hold a label without a class are left out and counted. Each of the
+three has terms of its own; CNIF's own lists are not public.
 """
 
 import dataclasses
@@ -19,20 +19,16 @@ from collections.abc import Callable
 
 from hparse_jax.data.raw import cfpd, clothing_co_parsing, fashionista
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Labels, Sample, Source, find_list, read_ids
+from hparse_jax.data.raw.source import Labels, Layout, Sample, Source, find_list, read_ids
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
 CCP = "clothing-co-parsing"
-WANTED = (
-    f"the folder {CCP} (photos/, annotations/, label_list.mat), CFPD's fashon_parsing_data.mat "
-    "with its photos, Fashionista's .mat file, or a folder that holds any of them"
-)
 SHARES = {"train": 0.9, "val": 0.1}
 
 
 def find(manual_dir: pathlib.Path) -> Source:
-    """The samples of the parts that are there. Raises InputError when there is none."""
+    """The samples of the datasets that are there. Raises InputError when there is none."""
     raw = Files(manual_dir)
     problems = raw.problems
     lists = _lists(raw, problems)
@@ -53,34 +49,34 @@ def find(manual_dir: pathlib.Path) -> Source:
         mats = [mat for mat in mats if raw.has(mat.relative_to(manual_dir).as_posix())]
         if mats:
             found[name] = functools.partial(module.find, mats[0])
-    parts: dict[str, Source] = {}
-    for name, find_part in found.items():
-        try:
-            parts[name] = find_part()
-        except InputError as error:  # the other parts may have problems, too
-            problems.append(str(error))
     if not found:
-        raise InputError(f"{manual_dir}: holds none of the three datasets; give {WANTED}")
+        raise InputError(f"{manual_dir}: holds none of the three datasets; give {LAYOUT.wanted}")
+    sources: dict[str, Source] = {}
+    for name, find_one in found.items():
+        try:
+            sources[name] = find_one()
+        except InputError as error:  # the others may have problems, too
+            problems.append(str(error))
     samples = [
         dataclasses.replace(sample, family=name)
-        for name, part in parts.items()
-        for sample in part.samples
+        for name, source in sources.items()
+        for sample in source.samples
     ]
-    problems += [p for part in parts.values() for p in part.problems if p not in problems]
+    problems += [p for source in sources.values() for p in source.problems if p not in problems]
     if lists:
         samples = _take_listed(raw, lists, samples, problems)
-    counts = {name: len(part.samples) for name, part in parts.items()}
-    notes = {key: value for part in parts.values() for key, value in part.notes.items()}
+    counts = {name: len(source.samples) for name, source in sources.items()}
+    notes = {key: value for source in sources.values() for key, value in source.notes.items()}
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
-        read_image=functools.partial(_read_image, parts),
-        read_labels=functools.partial(_read_labels, parts),
-        place=functools.partial(_place, parts),
+        read_image=functools.partial(_read_image, sources),
+        read_labels=functools.partial(_read_labels, sources),
+        place=functools.partial(_place, sources),
         problems=problems,
         shares=SHARES,
         splits=tuple(lists or own),
-        notes={"splits": _told(samples), "parts": counts, **notes},
+        notes={"splits": _splits_note(samples), "sources": counts, **notes},
     )
 
 
@@ -95,12 +91,12 @@ def _lists(files: Files, problems: list[str]) -> dict[str, str]:
     return lists
 
 
-def _told(samples: list[Sample]) -> str:
-    drawn = sorted({s.family for s in samples if s.split is None})
+def _splits_note(samples: list[Sample]) -> str:
+    held_out = sorted({s.family for s in samples if s.split is None})
     listed = sorted({s.family for s in samples if s.split is not None})
-    told = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
-    told += [f"{', '.join(drawn)} drawn with seed 0, 9 : 1"] if drawn else []
-    return "; ".join(told)
+    notes = [f"{', '.join(listed)} by the lists of the raw folder"] if listed else []
+    notes += [f"{', '.join(held_out)} random with seed 0, 9 : 1"] if held_out else []
+    return "; ".join(notes)
 
 
 def _take_listed(
@@ -120,13 +116,20 @@ def _take_listed(
     return taken
 
 
-def _read_image(parts: dict[str, Source], sample: Sample) -> bytes:
-    return parts[sample.family].read_image(sample)
+def _read_image(sources: dict[str, Source], sample: Sample) -> bytes:
+    return sources[sample.family].read_image(sample)
 
 
-def _read_labels(parts: dict[str, Source], sample: Sample) -> Labels:
-    return parts[sample.family].read_labels(sample)
+def _read_labels(sources: dict[str, Source], sample: Sample) -> Labels:
+    return sources[sample.family].read_labels(sample)
 
 
-def _place(parts: dict[str, Source], sample: Sample, name: str) -> str:
-    return parts[sample.family].place(sample, name)
+def _place(sources: dict[str, Source], sample: Sample, name: str) -> str:
+    return sources[sample.family].place(sample, name)
+
+
+LAYOUT = Layout(
+    find,
+    f"the folder {CCP} (photos/, annotations/, label_list.mat), CFPD's fashon_parsing_data.mat "
+    "with its photos, Fashionista's .mat file, or a folder that holds any of them",
+)

@@ -3,7 +3,7 @@
 ```
 RAW/images/**/ID.jpg or .png
 RAW/labels/**/ID.png          8-bit grey or palette, pixel value = leaf id, 255 = does not count
-RAW/{train,val,test}.txt      optional, one ID a line; else a tenth is drawn for validation
+RAW/{train,val,test}.txt      optional, one ID a line; else 10 %, held out at random, is val
 ```
 
 A photo below a subfolder has the subfolder in its ID. Photos listed in test.txt may come without
@@ -16,6 +16,7 @@ import re
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import png_source
 from hparse_jax.data.raw.source import (
+    Layout,
     Sample,
     Source,
     find_list,
@@ -25,7 +26,6 @@ from hparse_jax.data.raw.source import (
 )
 from hparse_jax.hierarchy import Hierarchy
 
-WANTED = "a folder with images/ and labels/ in it"
 _SHARES = {"train": 0.9, "val": 0.1}
 _LIST = re.compile(r"(train|val|test)(_id)?\.txt").fullmatch
 
@@ -33,7 +33,7 @@ _LIST = re.compile(r"(train|val|test)(_id)?\.txt").fullmatch
 def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
     """The folder's samples. Raises InputError when images/ is not there."""
     files = Files(find_root(manual_dir, (), ("images",)))
-    samples, shares, notes = listed_or_drawn(files)
+    samples, shares, notes = listed_or_random(files)
     return png_source(
         files,
         hierarchy,
@@ -49,8 +49,8 @@ def lists_of(files: Files) -> tuple[str, ...]:
     return tuple(split for split in ("train", "val") if find_list(files, split))
 
 
-def listed_or_drawn(files: Files) -> tuple[list[Sample], dict[str, float], dict[str, str]]:
-    """(samples, shares of drawn splits, notes) of a folder of images/, labels/ and lists."""
+def listed_or_random(files: Files) -> tuple[list[Sample], dict[str, float], dict[str, str]]:
+    """(samples, shares of random splits, notes) of a folder of images/, labels/ and lists."""
     stray = sorted(p.name for p in files.root.glob("*.txt") if not p.is_file() or not _LIST(p.name))
     files.problems += [
         f"{files.root / name}: is no list of a split; name it train.txt, val.txt or test.txt, or "
@@ -60,7 +60,7 @@ def listed_or_drawn(files: Files) -> tuple[list[Sample], dict[str, float], dict[
     lists = {split: find_list(files, split) for split in ("train", "val", "test")}
     if not any(lists.values()):
         samples = pair(files, files.problems, "images", "labels")
-        return samples, _SHARES, {"splits": "drawn with seed 0, 9 : 1"}
+        return samples, _SHARES, {"splits": "random with seed 0, 9 : 1"}
     samples = []
     for split, listed in lists.items():
         if listed is None:
@@ -76,3 +76,6 @@ def listed_or_drawn(files: Files) -> tuple[list[Sample], dict[str, float], dict[
 def _any_label(files: Files, listed: str) -> bool:
     stems = files.stems("labels", (".png",))
     return any(photo_id in stems for photo_id in read_ids(files, [], listed))
+
+
+LAYOUT = Layout(find, "a folder with images/ and labels/ in it", own=True)

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Labels, Sample, Source, file_place, read_photo
+from hparse_jax.data.raw.source import Labels, Sample, Source, file_place, photo_bytes
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
@@ -25,7 +25,7 @@ def png_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more
     return Source(
         hierarchy=hierarchy,
         samples=samples,
-        read_image=functools.partial(read_photo, files),
+        read_image=functools.partial(photo_bytes, files),
         read_labels=functools.partial(read_png, files, hierarchy),
         place=functools.partial(file_place, files),
         problems=files.problems,

@@ -15,15 +15,9 @@ import pathlib
 
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import png_source
-from hparse_jax.data.raw.source import (
-    Source,
-    find_list,
-    find_root,
-    pair,
-)
+from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = "LIP's folder (TrainVal_images/, TrainVal_parsing_annotations/ or their .zip files)"
 _IMAGES, _LABELS, _TEST = "TrainVal_images", "TrainVal_parsing_annotations", "Testing_images"
 
 
@@ -44,7 +38,7 @@ def find(manual_dir: pathlib.Path) -> Source:
             images, labels = f"{_IMAGES}/{split}_images", f"{_LABELS}/{split}_segmentations"
             lists = _IMAGES
         if split != "train" and not files.has_folder(images):
-            continue  # parts of LIP can be built, too
+            continue  # LIP can be built without its validation or test photos
         given = None if split == "test" else labels  # the test labels are not published
         listed = find_list(files, split, (lists,))
         splits.append(split)
@@ -56,3 +50,8 @@ def find(manual_dir: pathlib.Path) -> Source:
         splits=tuple(splits),
         notes={"splits": "lists of the raw folder, or all photos of a split's folder"},
     )
+
+
+LAYOUT = Layout(
+    find, "LIP's folder (TrainVal_images/, TrainVal_parsing_annotations/ or their .zip files)"
+)

@@ -9,28 +9,27 @@ RAW/list/{train_id,val_id}.txt
 """
 
 import functools
-import io
 import pathlib
 
 import numpy as np
-import scipy.io
 
+from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import read_png, what_is_wrong
+from hparse_jax.data.raw.labels import read_png
 from hparse_jax.data.raw.source import (
     Labels,
+    Layout,
     Sample,
     Source,
     file_place,
     find_list,
     find_root,
     pair,
-    read_photo,
+    photo_bytes,
 )
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = "PASCAL-Person-Part's folder (JPEGImages/, SegmentationPart/ or Annotations_Part/, list/)"
 _IMAGES, _MERGED, _RAW = "JPEGImages", "SegmentationPart", "Annotations_Part"
 
 # part of PASCAL-Part -> class; l and r are the person's left and right
@@ -64,12 +63,12 @@ def find(manual_dir: pathlib.Path) -> Source:
             continue
         samples += pair(files, files.problems, _IMAGES, labels, split, listed, (suffix,))
     hierarchy = get_hierarchy("pascal_person_part")
-    read = functools.partial(read_png, files, hierarchy) if merged else None
+    read = functools.partial(read_png, files, hierarchy)
     return Source(
         hierarchy=hierarchy,
         samples=samples,
-        read_image=functools.partial(read_photo, files),
-        read_labels=read or functools.partial(read_parts, files),
+        read_image=functools.partial(photo_bytes, files),
+        read_labels=read if merged else functools.partial(read_parts, files),
         place=functools.partial(file_place, files),
         problems=files.problems,
         splits=("train", "val"),
@@ -82,14 +81,12 @@ def find(manual_dir: pathlib.Path) -> Source:
 
 def read_parts(files: Files, sample: Sample) -> Labels:
     """The merged parts of every person of a PASCAL-Part annotation. Raises InputError."""
-    where, data = files.where(sample.label), files.read(sample.label)
+    where = files.where(sample.label)
+    annotation = matlab.load(files.read(sample.label), "anno", where, "PASCAL-Part")
+    ids = None
+    classes = get_hierarchy("pascal_person_part").levels[0].nodes
     try:
-        objects = scipy.io.loadmat(io.BytesIO(data), variable_names=["anno"])["anno"][0, 0][
-            "objects"
-        ]
-        ids = None
-        classes = get_hierarchy("pascal_person_part").levels[0].nodes
-        for thing in objects.ravel():
+        for thing in annotation[0, 0]["objects"].ravel():
             if ids is None:
                 ids = np.zeros(thing["mask"].shape, np.uint8)
             if str(thing["class"][0]) != "person" or not thing["parts"].size:
@@ -98,13 +95,19 @@ def read_parts(files: Files, sample: Sample) -> Labels:
                 ids[part["mask"] > 0] = classes.index(CLASS_OF[str(part["part_name"][0])])
     except KeyError as error:
         raise InputError(
-            f"{where}: holds no {error} or that is no part of a person; is this PASCAL-Part's file?"
+            f"{where}: {error} is no part of a person; is this PASCAL-Part's file?"
         ) from error
-    except Exception as error:  # scipy answers a broken file with errors of many types
+    except Exception as error:  # MATLAB's arrays can hold anything
         raise InputError(
-            f"{where}: not a readable PASCAL-Part file ({what_is_wrong(data, error)}); "
+            f"{where}: its anno is not as in PASCAL-Part ({type(error).__name__}: {error}); "
             "get the file again"
         ) from error
     if ids is None:
         raise InputError(f"{where}: annotates no object; remove it from the list")
     return Labels(ids)
+
+
+LAYOUT = Layout(
+    find,
+    "PASCAL-Person-Part's folder (JPEGImages/, SegmentationPart/ or Annotations_Part/, list/)",
+)

@@ -20,10 +20,11 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core import dataset_builder, hashing
 from tqdm import tqdm
 
+from hparse_jax.data.dataset import VERSION
 from hparse_jax.data.raw.encode import Encoded, encode, features, record
-from hparse_jax.data.raw.source import LeftOut, Sample, Source, draw_splits
+from hparse_jax.data.raw.source import LeftOut, Sample, Source, random_splits
 from hparse_jax.errors import InputError
-from hparse_jax.storage import read_ahead
+from hparse_jax.storage import read_ahead, write_json
 
 _SHARD = 4096  # samples a file
 _AHEAD = 4  # samples a thread reads in advance
@@ -82,14 +83,19 @@ class Tally:
         return Tally(**{**tree, **arrays, "unmapped": collections.Counter(tree["unmapped"])})
 
 
-class Dataset(dataset_builder.FileReaderBuilder):
-    """TFDS's builder of every dataset here. write: fills the folder and returns the splits."""
+class Builder(dataset_builder.FileReaderBuilder):
+    """TFDS's builder of every dataset here. fill: writes into its data_path, returns the splits."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(VERSION)
 
-    def __init__(self, name: str, data_dir: str | os.PathLike):
+    def __init__(
+        self,
+        name: str,
+        data_dir: str | os.PathLike,
+        fill: Callable[["Builder"], list[tfds.core.SplitInfo]],
+    ):
         self.name = name
-        self.write: Callable[[Dataset], list[tfds.core.SplitInfo]] | None = None
+        self._fill = fill
         super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
 
     def _info(self):
@@ -101,7 +107,14 @@ class Dataset(dataset_builder.FileReaderBuilder):
         )
 
     def _download_and_prepare(self, dl_manager, download_config):
-        self.info.set_splits(tfds.core.SplitDict(self.write(self)))
+        self.info.set_splits(tfds.core.SplitDict(self._fill(self)))
+
+
+def left_out(photos: int, unmapped: dict[str, int]) -> str:
+    """How many photos were left out and why, for messages."""
+    counts = ", ".join(f"{n} {label}" for label, n in sorted(unmapped.items()))
+    why = f" for labels without a class ({counts})" if photos else ""
+    return f"{photos} left out{why}"
 
 
 def check(source: Source) -> Tally:
@@ -115,22 +128,22 @@ def check(source: Source) -> Tally:
 
 
 def split_samples(source: Source) -> dict[str, list[Sample]]:
-    """The samples of each split; splits that the layout does not list are drawn.
+    """The samples of each split; splits that the layout does not list are random.
 
-    Then every photo is read once before: only those with a place among the classes are drawn from.
+    Every photo is then read once before: photos that are left out take no part in the choice.
     """
     samples = source.samples
     if any(sample.split is None for sample in samples):
         seen = check(source)
         without = {*seen.left_out, *seen.bad}
-        drawn = draw_splits([s for s in samples if s.id not in without], source.shares)
-        split_of = {sample.id: sample.split for sample in drawn}
+        chosen = random_splits([s for s in samples if s.id not in without], source.shares)
+        split_of = {sample.id: sample.split for sample in chosen}
         first = next(iter(source.shares))
         samples = [
             dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
         ]
-    drawn_ones = source.shares if any(s.split is None for s in source.samples) else ()
-    order = [*drawn_ones, *source.splits, *(s.split for s in samples)]
+    at_random = source.shares if any(s.split is None for s in source.samples) else ()
+    order = [*at_random, *source.splits, *(s.split for s in samples)]
     splits: dict[str, list[Sample]] = {split: [] for split in order}
     for sample in samples:
         splits[sample.split].append(sample)
@@ -138,9 +151,9 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
 
 
 def write(
-    dataset: Dataset, source: Source, splits: dict[str, list[Sample]], beam: str | None = None
+    builder: Builder, source: Source, splits: dict[str, list[Sample]], beam: str | None = None
 ) -> tuple[list[tfds.core.SplitInfo], dict[str, Tally]]:
-    """Writes the splits into the dataset's folder.
+    """Writes the splits into the builder's folder.
 
     beam: options of an Apache Beam pipeline whose workers each write whole files; None: threads of
     this process. Either way the same files. What could not be used is in the tallies.
@@ -153,8 +166,8 @@ def write(
         samples = sorted(samples, key=lambda s: hasher.hash_key(s.id))
         count = -(-len(samples) // _SHARD)
         templates[split] = tfds.core.ShardedFileTemplate(
-            data_dir=dataset.data_path,
-            dataset_name=dataset.name,
+            data_dir=builder.data_path,
+            dataset_name=builder.name,
             split=split,
             filetype_suffix="array_record",
         )
@@ -200,7 +213,7 @@ def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> 
 def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
     _, path, samples = shard
     tally = write_shard(source, path, samples, tqdm(disable=True))
-    pathlib.Path(f"{path}.json").write_text(json.dumps(tally.to_json()))
+    write_json(f"{path}.json", tally.to_json())
 
 
 def _write_with_beam(
@@ -211,13 +224,13 @@ def _write_with_beam(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise InputError(
-            "--beam needs Apache Beam, which is not installed; pip install apache-beam"
+            "beam (--beam) needs Apache Beam: pip install 'hparse_jax[beam]'"
         ) from error
 
     try:
         pipeline = apache_beam.Pipeline(options=PipelineOptions(options.split()))
     except (ValueError, TypeError) as error:
-        raise InputError(f"--beam={options}: {error}") from error
+        raise InputError(f"beam={options}: {error}") from error
     with pipeline:
         _ = (
             pipeline

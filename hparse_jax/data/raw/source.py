@@ -1,7 +1,7 @@
 """What every raw layout is brought to: samples, and how one of them is read.
 
 A layout's module (lip.py, folder.py, ...) finds the files and says how a label is read; checking,
-encoding and writing are the same for all of them.
+encoding and writing are the same for all of them. `LAYOUT` in it declares what it needs.
 """
 
 import collections
@@ -27,8 +27,8 @@ PHOTOS = (".jpg", ".jpeg", ".png")
 class Sample:
     """One photo. image, label: names of its files; label is None where a split has no labels.
 
-    split: None when the layout lists none, so that it is drawn. family: a part of the dataset that
-    every drawn split gets its share of.
+    split: None when the layout lists none; it is then chosen at random. family: a part of the
+    dataset that gives its share to every split chosen at random.
     """
 
     id: str
@@ -55,8 +55,8 @@ class Source:
 
     place: where a sample's file of that name lies, for messages.
     problems: what is wrong with lists and files before any is opened. shares: the fraction of each
-    split when splits are drawn; the first one gets the rest. notes: kept in the dataset's metadata.
-    splits: those that the layout has lists or folders for, be their photos good or not.
+    split when splits are random; the first one gets the rest. notes: kept in the dataset's
+    metadata. splits: those that the layout has lists or folders for, be their photos good or not.
     """
 
     hierarchy: Hierarchy
@@ -82,8 +82,22 @@ class Source:
         self.samples = list(first.values())
 
 
-def read_photo(files: Files, sample: Sample) -> bytes:
-    """The bytes of a photo's file."""
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a raw dataset lies on disk.
+
+    find: the raw folder -> its Source; raises InputError when it does not hold the dataset. wanted:
+    what the raw folder holds, for messages; "" for a dataset that needs none. own: the user brings
+    the name and the hierarchy, and find takes (raw folder, hierarchy).
+    """
+
+    find: Callable[..., Source]
+    wanted: str
+    own: bool = False
+
+
+def photo_bytes(files: Files, sample: Sample) -> bytes:
+    """The file of a sample's photo."""
     return files.read(sample.image)
 
 
@@ -102,7 +116,7 @@ def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[
             return root
     inside = f", nor do {' and '.join(f'{n}/' for n in names)} in it" if names else ""
     raise InputError(
-        f"{manual_dir}: does not hold {' or '.join(markers)}{inside}; --manual_dir must be the "
+        f"{manual_dir}: does not hold {' or '.join(markers)}{inside}; manual_dir must be the "
         "dataset's raw folder or its parent"
     )
 
@@ -153,21 +167,21 @@ def pair(
         ids = read_ids(files, problems, listed)
     samples = []
     for photo_id in ids:
-        told = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
+        line = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
         for stems, folder, what in ((photos, images, "photo"), (masks, labels, "label")):
             if folder is None:
                 continue
             found = stems.get(photo_id, [])
             if len(found) > 1:
                 problems.append(f"{files.where(found[0])}: {found[1]} has the same id; keep one")
-            elif not found and what == "label" and not told:
+            elif not found and what == "label" and not listed:
                 problems.append(
                     f"{files.where(photos[photo_id][0])}: has no label "
                     f"{folder}/{photo_id}{label_suffixes[0]}; add the label or remove the photo"
                 )
             elif not found:
                 problems.append(
-                    f"{told}there is no {what} of it in {folder}; add the file or remove the line"
+                    f"{line}there is no {what} of it in {folder}; add the file or remove the line"
                 )
         files_of = [photos.get(photo_id, [])]
         files_of += [] if labels is None else [masks.get(photo_id, [])]
@@ -202,21 +216,21 @@ def read_ids(files: Files, problems: list[str], name: str) -> list[str]:
     return list(ids)
 
 
-def draw_splits(samples: list[Sample], shares: dict[str, float]) -> list[Sample]:
-    """Gives the samples without a split one, the same ones on every machine.
+def random_splits(samples: list[Sample], shares: dict[str, float]) -> list[Sample]:
+    """Gives the samples without a split one at random, the same ones on every machine.
 
     Every family gives its share to every split; the first split of `shares` gets the rest. Each of
     the others gets at least one photo.
     """
-    undrawn = sorted((s for s in samples if s.split is None), key=lambda s: s.id)
-    if not undrawn:
+    without = sorted((s for s in samples if s.split is None), key=lambda s: s.id)
+    if not without:
         return samples
-    order = np.random.default_rng(0).permutation(len(undrawn))
+    order = np.random.default_rng(0).permutation(len(without))
     families: dict[str, list[str]] = collections.defaultdict(list)
     for i in order:
-        families[undrawn[i].family].append(undrawn[i].id)
+        families[without[i].family].append(without[i].id)
     first, *others = shares
-    drawn: dict[str, str] = {}
+    held_out: dict[str, str] = {}
     taken: collections.Counter = collections.Counter()
     seen = 0
     for name in sorted(families):
@@ -224,12 +238,12 @@ def draw_splits(samples: list[Sample], shares: dict[str, float]) -> list[Sample]
         seen += len(families[name])
         for split in others:
             wanted = round(shares[split] * seen)
-            if seen == len(undrawn):
+            if seen == len(without):
                 wanted = max(1, wanted)
             for photo_id in itertools.islice(members, max(0, wanted - taken[split])):
-                drawn[photo_id] = split
+                held_out[photo_id] = split
                 taken[split] += 1
     return [
-        s if s.split is not None else dataclasses.replace(s, split=drawn.get(s.id, first))
+        s if s.split is not None else dataclasses.replace(s, split=held_out.get(s.id, first))
         for s in samples
     ]

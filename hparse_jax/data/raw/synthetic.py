@@ -1,6 +1,6 @@
-"""Drawn people as a dataset: nothing to download, the same on every machine.
+"""Synthetic people as a dataset: nothing to download, the same on every machine.
 
-Training people are `draw(0, i)`, validation people `draw(1, i)`.
+Person i of the training split is `draw(0, i)`, of the validation split `draw(1, i)`.
 """
 
 import functools
@@ -8,17 +8,16 @@ import pathlib
 
 import cv2
 
-from hparse_jax.data.raw.source import Labels, Sample, Source
+from hparse_jax.data.raw.source import Labels, Layout, Sample, Source
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.hierarchy import get_hierarchy
 
-WANTED = ""  # no raw folder
 PHOTOS = {"train": 2000, "val": 200}
 _JPEG_QUALITY = 95
 
 
 def find(manual_dir: pathlib.Path | None = None) -> Source:
-    """The people to draw."""
+    """The people of both splits, as samples."""
     samples = [
         Sample(f"{split}_{i:05d}", image=f"{seed} {i}", label=f"{seed} {i}", split=split)
         for seed, (split, photos) in enumerate(PHOTOS.items())
@@ -33,20 +32,23 @@ def find(manual_dir: pathlib.Path | None = None) -> Source:
     )
 
 
-# A person's picture and labels are asked for one after the other; every thread draws its own.
+# The picture and the labels of a sample are asked for one after the other, in the same thread.
 @functools.lru_cache(maxsize=256)
-def _drawn(seed_and_index: str):
+def _person(seed_and_index: str):
     return draw(*map(int, seed_and_index.split()))
 
 
 def _jpeg(sample: Sample) -> bytes:
-    bgr = cv2.cvtColor(_drawn(sample.image)[0], cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(_person(sample.image)[0], cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def _labels(sample: Sample) -> Labels:
-    return Labels(_drawn(sample.label)[1])
+    return Labels(_person(sample.label)[1])
 
 
 def _place(sample: Sample, name: str) -> str:
-    return f"drawn person {name}"
+    return f"synthetic person {name}"
+
+
+LAYOUT = Layout(find, "")

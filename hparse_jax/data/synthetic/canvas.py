@@ -1,4 +1,4 @@
-"""A frame to draw in: shapes go to the picture and to its label map at once.
+"""A canvas to draw on: shapes go to the picture and to its label map at once.
 
 Figures are given in body units (x to the right, y down, the person about 1 unit tall); the frame
 knows where they fall in pixels. Every shape is shaded towards its rim, so that limbs look round.
@@ -30,7 +30,7 @@ class Canvas:
     origin: Float[np.ndarray, "2"]
 
     def _mask(self, shapes: list, stroke: float | None):
-        """The union of the shapes, cut to their bounding box: (slices, boolean mask) or None."""
+        """The union of the shapes in their bounding box: (slices, boolean mask) or None."""
         height, width = self.labels.shape
         pixels = [(shape @ self.turn.T - self.origin) * self.scale for shape in shapes]
         every = np.concatenate(pixels)
@@ -55,10 +55,10 @@ class Canvas:
         fill: one colour [3] or a cloth of the frame's size [h, w, 3]. round_off: the distance in
         body units over which the shade goes from the dark rim to the full colour.
         """
-        cut = self._mask(shapes, None)
-        if cut is None:
+        masked = self._mask(shapes, None)
+        if masked is None:
             return
-        window, mask = cut
+        window, mask = masked
         depth = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, 1), cv2.DIST_L2, 3)
         shade = np.minimum(depth[1:-1, 1:-1] / max(1.5, round_off * self.scale), 1)
         shade = (0.55 + 0.45 * np.sqrt(shade))[..., None]
@@ -69,9 +69,9 @@ class Canvas:
 
     def mark(self, lines: list, label: int, colour: np.ndarray, stroke: float = 0.008) -> None:
         """Draw open lines (body units, `stroke` wide) on what carries `label`; labels stay."""
-        cut = self._mask(lines, stroke)
-        if cut is not None:
-            window, mask = cut
+        masked = self._mask(lines, stroke)
+        if masked is not None:
+            window, mask = masked
             self.image[window][(mask > 0) & (self.labels[window] == label)] = colour
 
 

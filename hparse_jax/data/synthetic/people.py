@@ -1,10 +1,10 @@
-"""Drawn people with exact labels in LIP's 20 classes: something true to learn without any download.
+"""Synthetic people with exact labels in LIP's 20 classes: training data without a download.
 
 One person an image, from the front or from the back, in clothes that cover all classes, before a
-textured backdrop, sometimes behind an object, sometimes cut by the frame. Left and right are the
-person's own: seen from the front the left side is on the image's right, seen from the back on its
-left, so the side of the image alone never tells. As in LIP, arms and legs are the visible skin; a
-sleeve belongs to its garment and the neck to the face.
+textured backdrop, sometimes behind an object, sometimes cropped by the frame. Left and right are
+the person's own: seen from the front the left side is on the image's right, seen from the back on
+its left, so the side of the image alone does not decide. As in LIP, arms and legs are the visible
+skin; a sleeve belongs to its garment and the neck to the face.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def draw(seed: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.nd
 
 
 def _frame(rng: np.random.Generator, body: Body) -> Canvas:
-    """The empty frame: around the whole person, or cutting off one end or side of them."""
+    """The empty frame: around the whole person, or cropping one end or side of them."""
     turn = rotation(rng.uniform(-0.15, 0.15))
     reach = [chain.points for chain in (*body.arms, *body.legs)]
     reach += [chain.toe[None] for chain in (*body.arms, *body.legs)]
@@ -60,7 +60,7 @@ def _frame(rng: np.random.Generator, body: Body) -> Canvas:
         low[0], high[0] = low[0] + shift, high[0] + shift
     span = high - low
     aspect = float(np.clip(span[0] / span[1], 0.42, 1.1) * rng.uniform(1.0, 1.15))
-    # three canvas sizes hold all of them (see data/canvas.py): few programs to compile
+    # three bucket sizes hold all of them (data/buckets.py): few programs to compile
     height = round(rng.uniform(130, 192))
     width = int(np.clip(round(height * aspect), 66, 192))
     scale = min(height / span[1], width / span[0])
@@ -176,10 +176,8 @@ class _Painter:
         for leg in body.legs[:: rng.choice([-1, 1])]:
             self.paint([*leg.span(0.0, 2.0), *leg.end(0.85)], f"{leg.who}-leg", body.skin)
             knee = leg.points[1]
-            kneecap, fold = (
-                arc(knee, 0.02, 0.012, 0.0, 0.5),
-                knee + np.array([(-0.02, 0), (0.02, 0)]),
-            )
+            kneecap = arc(knee, 0.02, 0.012, 0.0, 0.5)
+            fold = knee + np.array([(-0.02, 0), (0.02, 0)])
             self.mark([kneecap if body.front else fold], f"{leg.who}-leg", 0.7 * body.skin)
             if socks is not None:
                 self.paint([*leg.span(top, 2.0, 1.15), *leg.end(0.9)], "socks", socks)
