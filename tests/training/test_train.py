@@ -35,9 +35,7 @@ def uninterrupted(tmp_path, start, finish):
     return workdir
 
 
-def test_resumed_runs_are_bitwise_those_that_were_never_stopped(
-    tmp_path, start, finish, metrics, uninterrupted
-):
+def test_resumed_runs_have_the_same_bits(tmp_path, start, finish, metrics, uninterrupted):
     killed, asked = tmp_path / "killed", tmp_path / "asked"
     for workdir, kind, code in ((killed, signal.SIGKILL, -9), (asked, signal.SIGTERM, 143)):
         process = start(workdir, steps=40, checkpoint_every=10)
