@@ -25,11 +25,25 @@ def bar_chart(
     path: pathlib.Path,
     form: str = ".2f",
 ) -> None:
-    """Writes a PNG with one bar for each series in each group.
+    """Writes `bar_figure` as a PNG; the same input gives the same bytes.
 
-    series: name -> for every group its values, e.g. one a seed. The bar is their mean, written
-    with `form`; with several values each is a dot. No value: "-". The same input gives the same
-    bytes. Raises OSError when the file cannot be written.
+    Raises OSError when the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # without matplotlib's version in it
+    bar_figure(title, groups, series, form).savefig(path, format="png", metadata={"Software": None})
+
+
+def bar_figure(
+    title: str,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    form: str = ".2f",
+) -> Figure:
+    """One bar for each series in each group, the groups in as many columns as are readable.
+
+    series: name -> for every group its values, e.g. one for each seed. The bar is their mean,
+    written with `form`; if there are several, each is a dot. No value: "-".
     """
     columns = max(1, math.ceil(len(groups) * len(series) / _PANEL))
     rows = math.ceil(len(groups) / columns)
@@ -45,9 +59,7 @@ def bar_chart(
     if len(series) > 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # without matplotlib's version in it
-    figure.savefig(path, format="png", metadata={"Software": None})
+    return figure
 
 
 def _panel(axes, groups: Sequence[str], series: Mapping, form: str) -> None:

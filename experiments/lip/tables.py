@@ -2,7 +2,7 @@
 
     python experiments/lip/tables.py TABLE NAME=FILE.json... [--chart=FILE.png]
 
-FILE.json is the output of the table's command below. Scores are printed in percent, counts as they
+Each table says below where its FILE.json comes from. Scores are printed in percent, counts as they
 are; "-": not reported. The paper's rows (paper.json) are copied from its text.
 """
 
@@ -24,13 +24,13 @@ class Table:
     """How one table of the paper is filled from evaluations.
 
     values: the JSON of one evaluation -> value of each column: fractions in [0, 1], or counts.
-    command: what writes that JSON. partial: columns that were not evaluated are shown as "-"; one
-    at least must be there. counts: the values are numbers of photos.
+    file: that JSON file and the command that writes it. partial: columns that were not evaluated
+    are shown as "-"; at least one must be there. counts: the values are numbers of photos.
     """
 
     title: str
-    values: Callable[[dict], Mapping[str, float | None]]
-    command: str
+    values: Callable[[dict], dict[str, float | None]]
+    file: str
     partial: bool = False
     counts: bool = False
     note: str = ""
@@ -60,37 +60,37 @@ def photos_with(metadata: dict) -> dict:
     return {n: c for n, c in photos.most_common() if n != "background" and not n.startswith("255")}
 
 
-_EVALUATE = "hparse evaluate --workdir=RUN --output=FILE.json"
-_FACTORS = f"{_EVALUATE} --factors=occlusion.txt,back-view.txt,derived"
+_EVALUATE = "FILE.json of `hparse evaluate --workdir=RUN --output=FILE.json"
+_FACTORS = f"{_EVALUATE} --factors=occlusion.txt,back-view.txt,derived`"
 TABLES = {
-    "table2": Table("LIP val (%)", scores, _EVALUATE),
+    "table2": Table("LIP val (%)", scores, f"{_EVALUATE}`"),
     "table3": Table(
         "LIP test (%)",
         scores,
-        "hparse predict --workdir=RUN --split=test --output=submission",
-        note="FILE.json is the answer of LIP's server to submission/lip_test.zip, as fractions: "
-        '{"pixel_accuracy": ..., "mean_accuracy": ..., "mean_iou": ...}',
+        "FILE.json, the answer of LIP's server to submission/lip_test.zip of "
+        "`hparse predict --workdir=RUN --split=test --output=submission`",
+        note='as fractions: {"pixel_accuracy": ..., "mean_accuracy": ..., "mean_iou": ...}',
     ),
-    "table4": Table("LIP val: IoU of every class (%)", class_iou, _EVALUATE),
-    "table5": Table("PASCAL-Person-Part: IoU of every part (%)", class_iou, _EVALUATE),
+    "table4": Table("LIP val: IoU of every class (%)", class_iou, f"{_EVALUATE}`"),
+    "table5": Table("PASCAL-Person-Part: IoU of every part (%)", class_iou, f"{_EVALUATE}`"),
     "table6_atr": Table(
         "Trained on LIP, tested on ATR: common classes (%)",
         scores,
-        f"{_EVALUATE} --dataset=atr --split=test --correspondence=lip_atr",
+        f"{_EVALUATE} --dataset=atr --split=test --correspondence=lip_atr`",
         note="the left of Table 6; its numbers are missing from our copy of the paper's text but "
         "for three of unknown rows (21.79, 43.97, 46.85), so only ours are printed",
     ),
     "table6_object_sizes": Table(
         "Mean IoU by object size (%)",
         groups("object_sizes"),
-        f"{_EVALUATE} --object_sizes",
+        f"{_EVALUATE} --object_sizes`",
         partial=True,
         note="the middle of Table 6",
     ),
     "table6_input_sizes": Table(
         "Mean IoU by the photos' longer side in pixels (%)",
         groups("input_sizes"),
-        f"{_EVALUATE} --input_sizes=153,321,513",
+        f"{_EVALUATE} --input_sizes=153,321,513`",
         partial=True,
         note="the right of Table 6; the paper's text names the first and the last size only, 321 "
         "is the size of its training crops",
@@ -98,10 +98,9 @@ TABLES = {
     "figure3": Table(
         "Photos that hold each class",
         photos_with,
-        "hparse build lip --manual_dir=RAW --data_dir=data",
+        "data/lip/1.0.0/metadata.json of `hparse build lip --manual_dir=RAW --data_dir=data`",
         counts=True,
-        note="FILE.json is data/lip/1.0.0/metadata.json (any built dataset will do); the paper "
-        "prints no numbers",
+        note="any built dataset will do; the paper prints no numbers",
     ),
     "figure4": Table(
         "Photos with each factor",
@@ -150,35 +149,38 @@ def main() -> None:
 
 
 def listing() -> str:
-    """The tables for --help: name, title, command and note."""
+    """The tables for --help: name, title, file and note."""
     lines = ["tables:"]
     for name, table in TABLES.items():
-        lines += [f"  {name}: {table.title}", f"      {table.command}"]
-        lines += textwrap.wrap(table.note, 94, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += [f"  {name}: {table.title}", f"      {table.file}"]
+        lines += [f"      {line}" for line in textwrap.wrap(table.note, 94)]
     return "\n".join(lines)
 
 
-def read(item: str, table: Table) -> tuple[str, dict, Mapping]:
+def read(item: str, table: Table) -> tuple[str, dict, dict]:
     """NAME=FILE.json -> (NAME, the JSON, its values). Exits with one line for another file."""
     name, _, file = item.partition("=")
     try:
         if not file:
             raise ValueError("no NAME=")
         report = json.loads(pathlib.Path(file).read_text())
-        return name, report, table.values(report)
+        values = table.values(report)
+        if not isinstance(report, dict) or not isinstance(values, dict):
+            raise TypeError("not an evaluation")
+        return name, report, values
     except KeyError as error:
-        sys.exit(f"{item}: holds no {error.args[0]}; give the file of `{table.command}`")
+        sys.exit(f"{item}: holds no {error.args[0]}; give {table.file}")
     except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
-        sys.exit(f"{item}: give NAME=FILE.json of `{table.command}` ({error})")
+        sys.exit(f"{item}: give NAME={table.file} ({error})")
 
 
-def row(item: str, table: Table, values: Mapping, columns: Sequence[str]) -> Row:
+def row(item: str, table: Table, values: dict, columns: Sequence[str]) -> Row:
     """The values under the columns. Exits with one line when they cannot be this table's."""
     missing = [column for column in columns if column not in values]
     if missing == list(columns):
-        sys.exit(f"{item}: has none of {', '.join(columns)}; give the file of `{table.command}`")
+        sys.exit(f"{item}: has none of {', '.join(columns)}; give {table.file}")
     if missing and not table.partial:
-        sys.exit(f"{item}: holds no {missing[0]}; give the file of `{table.command}`")
+        sys.exit(f"{item}: holds no {missing[0]}; give {table.file}")
     found = [values.get(column) for column in columns]
     numbers = [value for value in found if value is not None]
     kinds = int if table.counts else int | float
