@@ -1,48 +1,83 @@
-"""Bar charts of the experiments, drawn with Pillow."""
+"""Grouped horizontal bars of the experiments, drawn with matplotlib (the extra `charts`)."""
 
-import colorsys
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+try:
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise SystemExit(
+        f"a chart needs matplotlib ({error}); pip install 'hparse_jax[charts]'"
+    ) from error
 
-_LEFT, _BAR, _LINE = 330, 560, 22
+_PANEL = 56  # bars in one column of the figure; more groups go into a further column
+_BAR, _WIDTH = 0.16, 4.6  # inches: the height of a bar, the width of a column
+_HEIGHT, _LEGEND = 0.9, 1.9  # inches for title and axis, and for the legend
+_COLOURS = colormaps["tab20"].colors
 
 
 def bar_chart(
     title: str,
-    rows: Mapping[str, Sequence[float | None]],
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
     path: pathlib.Path,
-    form: str = ".4f",
+    form: str = ".2f",
 ) -> None:
-    """Writes a picture with a bar for each row's mean and a tick for each of its values.
+    """Writes `bar_figure` as a PNG; the same input gives the same bytes.
 
-    None is left out. form: how the mean is written.
+    Raises OSError when the file cannot be written.
     """
-    font = ImageFont.load_default(14)
-    sheet = Image.new("RGB", (_LEFT + _BAR + 90, _LINE * (len(rows) + 2)), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((8, 4), title, fill="black", font=font)
-    known = [v for values in rows.values() for v in values if v is not None]
-    longest = max(known, default=1.0) or 1.0
-    for row, (name, values) in enumerate(rows.items(), 1):
-        top = row * _LINE + 6
-        middle = top + _LINE / 2
-        draw.text((_LEFT - 8, middle), name, fill="black", font=font, anchor="rm")
-        values = [v for v in values if v is not None]
-        if not values:
-            draw.text((_LEFT + 4, middle), "-", fill="black", font=font, anchor="lm")
-            continue
-        mean = sum(values) / len(values)
-        hue = colorsys.hsv_to_rgb(row / (len(rows) + 1), 0.45, 0.9)
-        fill = tuple(round(255 * channel) for channel in hue)
-        right = _LEFT + _BAR * mean / longest
-        draw.rectangle((_LEFT, top + 3, right, top + _LINE - 3), fill=fill, outline="black")
-        for value in values if len(values) > 1 else ():
-            x = _LEFT + _BAR * value / longest
-            draw.line((x, top + 5, x, top + _LINE - 5), fill="black", width=2)
-        draw.text(
-            (_LEFT + _BAR + 8, middle), f"{mean:{form}}", fill="black", font=font, anchor="lm"
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=92)
+    # without matplotlib's version in it
+    bar_figure(title, groups, series, form).savefig(path, format="png", metadata={"Software": None})
+
+
+def bar_figure(
+    title: str,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    form: str = ".2f",
+) -> Figure:
+    """One bar for each series in each group, the groups in as many columns as are readable.
+
+    series: name -> for every group its values, e.g. one for each seed. The bar is their mean,
+    written with `form`; if there are several, each is a dot. No value: "-".
+    """
+    columns = max(1, math.ceil(len(groups) * len(series) / _PANEL))
+    rows = math.ceil(len(groups) / columns)
+    height = rows * (len(series) + 0.6) * _BAR + _HEIGHT
+    width = columns * _WIDTH + (_LEGEND if len(series) > 1 else 0)
+    figure = Figure((width, height), dpi=110, layout="constrained")
+    figure.suptitle(title)
+    known = [value for cells in series.values() for values in cells for value in values]
+    for column, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
+        part = slice(column * rows, (column + 1) * rows)
+        _panel(axes, groups[part], {name: cells[part] for name, cells in series.items()}, form)
+        axes.set_xlim(0, 1.14 * max(known, default=0) or 1)  # space for the numbers
+    if len(series) > 1:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    return figure
+
+
+def _panel(axes, groups: Sequence[str], series: Mapping, form: str) -> None:
+    step = 1 / (len(series) + 0.6)
+    for index, (name, cells) in enumerate(series.items()):
+        places = [row + (index - (len(series) - 1) / 2) * step for row in range(len(groups))]
+        means = [sum(values) / len(values) if values else 0 for values in cells]
+        # every second colour of the map is a paler one
+        colour = _COLOURS[2 * index % 20 + index // 10 % 2]
+        axes.barh(places, means, 0.9 * step, color=colour, label=name)
+        for place, mean, values in zip(places, means, cells, strict=True):
+            text = f"{mean:{form}}" if values else "-"
+            end = max([mean, *values])
+            axes.annotate(
+                text, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=7
+            )
+            if len(values) > 1:
+                axes.scatter(values, [place] * len(values), 7, color="black", zorder=3)
+    axes.set_yticks(range(len(groups)), groups)
+    axes.set_ylim(max(1, len(groups)) - 0.5, -0.5)  # the first group on top
+    axes.spines[["top", "right"]].set_visible(False)

@@ -2,12 +2,12 @@
 
     python experiments/ssl_synthetic.py --folder=runs/ssl
 
-The two-step training of LIP section 5.1 on drawn people, whose left and right are hard, with a
-small network that two cores can train: for every seed a base run, then from its weights further
-steps with plain cross-entropy (the control), with the paper's product and with 1 + error. The
-structure loss also makes longer steps: its weights had means of 1.5 (product) and 2.5 (1 + error)
-here, so there are two further controls, plain cross-entropy at 1.5 and 2.5 times the rate. Started
-again, it goes on where it stopped. Prints a table and writes FOLDER/results.json and results.jpg.
+The two-stage training of LIP section 5.1 on synthetic people, whose left and right are hard to tell
+apart, with a network small enough for two cores. For every seed: a base run, then further steps
+from its weights with plain cross-entropy (the control), with the paper's product and with
+1 + error. The structure loss also makes larger steps: its weights averaged 1.5 (product) and 2.5
+(1 + error) here, so there are two more controls, plain cross-entropy at 1.5 and 2.5 times the
+learning rate. Run again, it resumes. Prints a table and writes FOLDER/results.json and results.png.
 """
 
 import json
@@ -20,8 +20,8 @@ import sys
 from absl import app, flags
 from charts import bar_chart
 
-_FOLDER = flags.DEFINE_string("folder", "runs/ssl", "Where data, runs and results lie.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
+_FOLDER = flags.DEFINE_string("folder", "runs/ssl", "Holds the data, the runs and the results.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, from 0.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 1200, "Steps of a base run.", lower_bound=1)
 _MORE = flags.DEFINE_integer("more", 400, "Further steps.", lower_bound=1)
 
@@ -38,7 +38,7 @@ SIDES = ("left-arm", "right-arm", "left-leg", "right-leg", "left-shoe", "right-s
 
 
 def main(argv: list[str]) -> None:
-    """Runs what is not done yet, then shows the comparison."""
+    """Does the runs that are not done yet and shows the comparison."""
     folder = pathlib.Path(_FOLDER.value)
     hparse("build", "synthetic", f"--data_dir={folder / 'data'}")
     results: dict[str, list[dict]] = {kind: [] for kind in ("base", *FURTHER)}
@@ -61,12 +61,16 @@ def main(argv: list[str]) -> None:
             results[kind].append(score(workdir))
     (folder / "results.json").write_text(json.dumps(results, indent=1))
     show(results)
-    bars = {kind: [run["mean_iou"] for run in runs] for kind, runs in results.items()}
-    bar_chart("mean IoU of the parts, drawn people", bars, folder / "results.jpg")
+    bars = {
+        name: [[run[measure] for run in runs] for runs in results.values()]
+        for name, measure in (("all parts", "mean_iou"), ("left and right", "sides"))
+    }
+    title = "Mean IoU on the synthetic people"
+    bar_chart(title, list(results), bars, folder / "results.png", ".4f")
 
 
 def train(workdir: pathlib.Path, seed: int, **fields) -> None:
-    """One run with the demo's small network."""
+    """One run with the small network of experiments/demo.py."""
     overrides = runpy.run_path("experiments/demo.py")["OVERRIDES"]
     fields = {name.replace("__", "."): value for name, value in fields.items()}
     values = overrides | {"data_dir": workdir.parent / "data", "seed": seed} | fields
@@ -92,8 +96,8 @@ def hparse(*arguments: str) -> None:
 
 
 def show(results: dict[str, list[dict]]) -> None:
-    """Mean and spread (smallest to largest) over the seeds."""
-    print(f"\n{'mean IoU':26}{'parts':>8}{'spread':>16}{'left/right':>12}{'spread':>16}")
+    """Prints mean and range over the seeds."""
+    print(f"\n{'mean IoU':26}{'parts':>8}{'range':>16}{'left/right':>12}{'range':>16}")
     for kind, runs in results.items():
         row = f"{kind:26}"
         for measure, width in (("mean_iou", 8), ("sides", 12)):

@@ -1,5 +1,6 @@
-"""The worked example of docs/datasets.md, run as it stands there."""
+"""The documentation: files and config fields that it names exist, its worked example runs."""
 
+import functools
 import pathlib
 import re
 import shlex
@@ -7,16 +8,36 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from hparse_jax.config import Config
-from hparse_jax.data.stream import dataset_hierarchy, training_stream
+from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.stream import training_stream
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs" / "datasets.md"
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = ("README.md", "docs/datasets.md", "docs/weights.md", "experiments/README.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_files_and_config_fields_exist(page):
+    text = (ROOT / page).read_text()
+    links = [(ROOT / page).parent / link for link in re.findall(r"\]\(([^)#:]+)\)", text)]
+    named = [
+        ROOT / file for file in re.findall(r"\b(?:configs|docs|experiments|tests)/[\w/.]+\w", text)
+    ]
+    assert named
+    assert [path for path in links + named if not path.exists()] == []
+    for field in re.findall(r"--config\.([\w.]+)=", text):
+        functools.reduce(getattr, field.split("."), Config())
 
 
 def test_ones_own_photos_are_built_and_streamed_as_documented(tmp_path):
-    example = DOCS.read_text().partition("## Your own photos in ten minutes")[2]
+    example = (
+        (ROOT / "docs" / "datasets.md")
+        .read_text()
+        .partition("## Your own photos in ten minutes")[2]
+    )
     (tree,) = re.findall(r"```json\n(.*?)```", example, re.DOTALL)
     (tmp_path / "mine.json").write_text(tree)
     rng = np.random.default_rng(0)
@@ -40,8 +61,9 @@ def test_ones_own_photos_are_built_and_streamed_as_documented(tmp_path):
     assert (tmp_path / "data" / "mine" / "1.0.0" / "report.jpg").is_file()
 
     config = Config(dataset="mine", data_dir=str(tmp_path / "data"), batch_size=2, crop=(33, 33))
-    hierarchy = dataset_hierarchy(config)
+    dataset = BuiltDataset("mine", config.data_dir)
+    hierarchy = dataset.hierarchy
     assert hierarchy.levels[0].nodes[3:5] == ("left-arm", "right-arm")
     assert hierarchy.flip_pairs == ((3, 4),)
-    with training_stream(config, hierarchy) as batches:
+    with training_stream(dataset, config, hierarchy) as batches:
         assert set(next(batches)["id"]) <= {"anna", "ben", "cleo"}

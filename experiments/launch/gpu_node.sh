@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains on all GPUs of this machine, or of several machines without a scheduler.
-# Needs: CONFIG, WORKDIR, DATA_DIR. GPUS=0,1 takes only these.
-# Several machines: start it on each with the same COORDINATOR=HOST:PORT (a free port of machine
-# 0) and NODES, and with NODE = 0, 1, ...; WORKDIR and DATA_DIR must be shared.
-# Further arguments go to `hparse train`. Started again it goes on.
+# Trains on all GPUs of one machine, or of several machines without a scheduler.
+# Required: CONFIG, WORKDIR, DATA_DIR. Optional: GPUS=0,1 to use these GPUs only.
+# Several machines: start it on each with the same NODES and COORDINATOR=HOST:PORT (a free port on
+# machine 0), and with NODE=0, 1, ...; WORKDIR and DATA_DIR must be on a shared disk.
+# Further arguments go to `hparse train`. To resume a run, start the same command again.
 set -euo pipefail
 : "${CONFIG:?}" "${WORKDIR:?}" "${DATA_DIR:?}"
 cd "$(dirname "$0")/../.."

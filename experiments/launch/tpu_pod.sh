@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains on every host of a TPU pod slice; run it where gcloud is set up.
-# Needs: TPU (name), ZONE, CONFIG (file in the checkout), WORKDIR and DATA_DIR (on a disk that all
-# hosts share). Optional: REPOSITORY (folder of the checkout on the hosts).
+# Trains on all hosts of a TPU pod slice; run it on a machine where gcloud is set up.
+# Required: TPU (its name), ZONE, CONFIG (a file of the checkout), WORKDIR and DATA_DIR (on a disk
+# shared by all hosts). Optional: REPOSITORY (path of the checkout on the hosts).
 # Further arguments go to `hparse train`, e.g. --config.optimizer.base_lr=0.01
-# A stopped run goes on when the same command is started again.
+# To resume a run, start the same command again.
 set -euo pipefail
 : "${TPU:?}" "${ZONE:?}" "${CONFIG:?}" "${WORKDIR:?}" "${DATA_DIR:?}"
 printf -v COMMAND '%q ' .venv/bin/hparse train --distributed --config="$CONFIG" \

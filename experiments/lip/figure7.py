@@ -1,53 +1,54 @@
-"""LIP Figure 7: true and predicted joints over photos of a built split.
+"""LIP Figure 7: joints of the ground truth and of the prediction over photos of a built split.
 
     python experiments/lip/figure7.py --workdir=runs/attention --output=figure7.jpg --photos=8
 
-Each pair: the joints of the ground truth, and those of the prediction. A joint is the centre of its
-region, taken on every 4th pixel here.
+A joint is the centre of its region, taken on every 4th pixel here.
 """
 
 import argparse
-import pathlib
+import itertools
 import sys
 
 import numpy as np
 
-from hparse_jax.data.stream import decode, open_split
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.joints import joint_centres, require_joints
 from hparse_jax.render import contact_sheet, draw_joints, picture_jpeg
+from hparse_jax.storage import write_bytes
 
-_EVERY = 4  # pixels from one point to the next on which joints are taken
+_STRIDE = 4  # pixels between the grid points on which joints are taken
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    flags = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--split")
-    parser.add_argument("--data_dir")
-    parser.add_argument("--photos", type=int, default=8)
-    arguments = parser.parse_args()
-    network = load_parser(arguments.workdir)
-    hierarchy, config = network.hierarchy, network.config
+    flags.add_argument("--workdir", required=True)
+    flags.add_argument("--output", required=True)
+    flags.add_argument("--split")
+    flags.add_argument("--data_dir")
+    flags.add_argument("--photos", type=int, default=8)
+    arguments = flags.parse_args()
+    if arguments.photos < 1:
+        raise InputError(f"--photos={arguments.photos}: give a number above 0")
+    parser = load_parser(arguments.workdir)
+    if not hasattr(parser, "hierarchy"):
+        raise InputError(f"--workdir={arguments.workdir}: an imported backbone parses nothing")
+    hierarchy, config = parser.hierarchy, parser.config
     require_joints(hierarchy)
-    config.data_dir = arguments.data_dir or config.data_dir
-    records = open_split(config, arguments.split or config.val_split)
+    dataset = BuiltDataset(config.dataset, arguments.data_dir or config.data_dir)
+    photos = dataset.photos(arguments.split or config.val_split, hierarchy)
     cells = []
-    for index in range(min(max(1, arguments.photos), len(records))):
-        _, image, truth = decode(records[index], hierarchy)
-        for labels in (truth, network(image).labels):
-            centres, present = joint_centres(labels[None, ::_EVERY, ::_EVERY], hierarchy)
-            centres, present = _EVERY * np.asarray(centres[0]), np.asarray(present[0])
+    for _, image, truth in itertools.islice(photos, arguments.photos):
+        for labels in (truth, parser(image).labels):
+            centres, present = joint_centres(labels[None, ::_STRIDE, ::_STRIDE], hierarchy)
+            centres, present = _STRIDE * np.asarray(centres[0]), np.asarray(present[0])
             cells.append(draw_joints(image, centres, present, hierarchy.joints))
     rows = [cells[i : i + 4] for i in range(0, len(cells), 4)]
-    path = pathlib.Path(arguments.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture_jpeg(contact_sheet(rows, height=320)))
-    print(f"drawn: {path} (two photos a row: true joints, predicted joints)")
+    write_bytes(arguments.output, picture_jpeg(contact_sheet(rows, height=320)))
+    print(f"written to {arguments.output}: two photos a row, each with true and predicted joints")
 
 
 if __name__ == "__main__":
