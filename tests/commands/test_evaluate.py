@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 from raw_folders import jpeg, png, write
 
-from hparse_jax.checkpoint import load_run, save_run
+import hparse_jax
+from hparse_jax.checkpoint import save_run
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.data.build import build
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.inference.evaluate import evaluate as score_split
+from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.models import build_model
 from hparse_jax.models.build import initial_variables
 
@@ -123,11 +125,9 @@ def test_the_flags_land_in_the_json(report):
 
 
 def test_input_sizes_are_scored_at_one_scale(report, workdir):
-    trained = load_run(workdir)
-    network = build_model(trained.config.model, trained.hierarchy)
-    alone = score_split(
-        trained.variables, network, trained.config, trained.hierarchy, side=65, scales=(1.0,)
-    )
+    parser = hparse_jax.load_parser(workdir, scales=(1.0,), side=65)
+    dataset = BuiltDataset("lip", parser.config.data_dir)
+    alone = evaluate_split(parser, dataset, "val", parser.hierarchy)
     assert report[1]["input_sizes"]["65"] == alone["levels"][0]
     assert report[1]["scales"] == [0.75]
 
