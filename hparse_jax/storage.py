@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """A temporary path beside `path` that replaces it when the block ends without an error.
 
     Makes the folder when needed; after an error nothing is left behind and `path` is as it was.
     """

@@ -11,7 +11,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
     flags.DEFINE_list("scales", None, "Scales to average; default: the run's config.eval_scales.")
     flags.DEFINE_bool("flip", False, "Average over mirrored photos too.")
-    flags.DEFINE_string("data_dir", None, "Where the built dataset lies; default: as trained.")
+    flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
 
 
 def scales() -> tuple[float, ...] | None:

@@ -6,7 +6,7 @@ A JSON file says for each of the two hierarchies which common class each leaf be
      "lip": {"background": "background", "hat": "hat", "jumpsuits": null, ...},
      "atr": {...}}
 
-null: no counterpart. Such pixels of the ground truth do not count; predicted, they count as
+null: no counterpart. Ground-truth pixels of such a class are ignored; predicted ones count as
 background.
 """
 
@@ -25,7 +25,7 @@ _SHIPPED = pathlib.Path(__file__).parent.parent / "correspondences"
 
 @dataclasses.dataclass(frozen=True)
 class Correspondence:
-    """classes: the common ones. Tables of 256: leaf id -> common id, of predictions and truth."""
+    """classes: the common ones. predicted, truth: tables from leaf ids to common ids."""
 
     classes: tuple[str, ...]
     predicted: UInt8[np.ndarray, " 256"]

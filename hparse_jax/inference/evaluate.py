@@ -65,7 +65,7 @@ def evaluate(
     "levels"} and the analyses that `groups` belong to.
 
     One confusion matrix a level over all photographs, (id, image, leaf labels) each, of all
-    processes. groups: subsets whose leaf scores stand in the report, too. common: the classes that
+    processes. groups: subsets whose leaf scores are reported, too. common: the classes that
     the labels share with the predictor's; then these are the report's only level.
     """
     hierarchy = predictor.hierarchy
@@ -139,8 +139,8 @@ def table(report: dict) -> str:
             lines += ["", f"{analysis.replace('_', ' '):20}{'mean IoU':>11}{'photos':>9}"]
             for name, scores in report[analysis].items():
                 images = scores.get("images", report["images"])
-                told = " (derived from labels)" if scores.get("derived") else ""
-                lines.append(f"{name:20}{_percent(scores['mean_iou'])}{images:9}{told}")
+                note = " (derived from labels)" if scores.get("derived") else ""
+                lines.append(f"{name:20}{_percent(scores['mean_iou'])}{images:9}{note}")
     return "\n".join(lines)
 
 

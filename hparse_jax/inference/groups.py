@@ -19,7 +19,7 @@ _SIZES = {"small": (0, 153**2), "medium": (153**2, 321**2), "large": (321**2, np
 class Group:
     """holds: does a photo with this id and these leaf labels belong to it?
 
-    analysis: under which name its scores stand in the report. derived: from labels, not a list.
+    analysis: the entry of the report that its scores go to. derived: from labels, not a list.
     """
 
     analysis: str
@@ -44,8 +44,8 @@ def factors(
 
     A list NAME.txt holds the ids of the photos with factor NAME, one a line. ids: the split's.
     Derived are head-missed (no pixel of the joint head), full-body (head and a foot), upper-body
-    (head, and no joint of the lower body; socks and jumpsuits are no joints of LIP): nobody looked
-    at these photos, as LIP's authors did. Joints are known by their names: "head"; "shoe" or
+    (head, and no joint of the lower body; socks and jumpsuits are no joints of LIP). LIP's authors
+    annotated these factors by eye. Joints are known by their names: "head"; "shoe" or
     "lower_leg" for a foot; these, "leg" and "lower_body" for the lower body.
     Raises InputError for a list that is missing, empty, or names an unknown photo.
     """

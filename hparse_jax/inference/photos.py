@@ -17,7 +17,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A photograph to parse: where it lies, and the path of its results without a suffix."""
+    """A photograph to parse: its path, and the path of its results without a suffix."""
 
     path: pathlib.Path
     results: pathlib.Path
@@ -33,9 +33,9 @@ def find_photos(
     """The photographs among files and folders (searched recursively), with their results' paths.
 
     A photo in a folder keeps its path relative to that folder; photos that share it up to the
-    suffix keep the suffix in the name (x_jpg, x_png). A file named directly is taken whatever its
+    suffix keep the suffix in the name (x_jpg, x_png). A file named directly is taken with any
     suffix, and even when it is missing, so that reading it fails later without stopping the
-    others. Inside a folder, hidden files and what lies under `output` are left out.
+    others. Inside a folder, hidden files and everything under `output` are skipped.
     endings: of the files that will be written for every photo.
     Raises InputError when there is no photo, or when a result would overwrite another photo's
     result or a photo.
@@ -104,8 +104,8 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     """A photograph as RGB, upright (EXIF orientation applied).
 
     Grey, palette, 1-bit, CMYK and 16-bit files are converted (16-bit scaled to 8), transparency is
-    laid over white, of an animation the first frame counts. Raises InputError naming the file when
-    it is missing, broken, truncated or in no known format.
+    composited over white, of an animation the first frame is read. Raises InputError naming the
+    file when it is missing, broken, truncated or in no known format.
     """
     if not pathlib.Path(path).is_file():
         what = (

@@ -127,11 +127,11 @@ class Predictor:
     ) -> Iterator[tuple[object, Result]]:
         """(item, image) pairs -> (item, result) pairs, in the order in which batches fill up.
 
-        An item is whatever should come back with its result. Reads lazily and keeps no more than
+        An item is any object, returned with its result. Reads lazily and keeps no more than
         the batches being filled and two that are parsed (the device works on one while the results
         of the one before are used), so a stream of any length fits into memory. batch_size is
-        rounded up to a multiple of the number of devices. announce: is told of every bucket before
-        its program is compiled, which can take many seconds.
+        rounded up to a multiple of the number of devices. announce: called with a line before the
+        program of a bucket is compiled, which can take many seconds.
         """
         compiled = set()
         running: tuple[list, Prediction] | None = None

@@ -1,8 +1,8 @@
-"""PyTorch's files without PyTorch: tensors out of .pth and .safetensors, nothing else, ever.
+"""PyTorch's files without PyTorch: tensors out of .pth and .safetensors, and nothing else.
 
 A .pth is a pickle, which can name any function for the reader to call. Here the few names that a
-file of weights needs stand for inert objects of this module; any other name is refused before
-anything is called, and so is any instruction that torch.save does not write.
+file of weights needs are mapped to inert objects of this module; any other name is refused before
+anything is called, and so is any opcode that torch.save does not write.
 """
 
 import codecs
@@ -125,7 +125,7 @@ class _Ordered(collections.OrderedDict):
 
 
 def _check_keys(keys: list) -> None:
-    # hashing nested tuples can take for ever, or all of the stack
+    # hashing nested tuples can run without end, or exhaust the stack
     if not all(isinstance(key, str | int | float) for key in keys):
         raise pickle.UnpicklingError("a dict whose keys are not names or numbers")
 
@@ -140,10 +140,10 @@ _NAMES = {
 }
 
 
-# The reader in Python: the one in C can be made to reserve any amount of memory, and its single
-# instructions cannot be refused.
+# The unpickler in Python: the one in C can be made to reserve any amount of memory, and its opcodes
+# cannot be refused one by one.
 class _Reader(pickle._Unpickler):
-    """Admits tensors, numbers, text, lists, tuples and dicts."""
+    """Accepts tensors, numbers, text, lists, tuples and dicts only."""
 
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
@@ -161,7 +161,7 @@ class _Reader(pickle._Unpickler):
         return _Storage(str(key), storage.dtype, count)
 
     def _refuse(self):
-        raise pickle.UnpicklingError("it has an instruction that no weights need; nothing was run")
+        raise pickle.UnpicklingError("it has an opcode that no weights need; nothing was run")
 
     def _set_item(self):
         _check_keys([self.stack[-2]])
@@ -181,7 +181,7 @@ def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a file by name, as NumPy arrays.
 
     .pth in the zip form and in the older one, .safetensors. A checkpoint that holds its weights
-    under "state_dict" or "model" gives these; a common prefix "module." is cut off. Raises
+    under "state_dict" or "model" gives these; a common prefix "module." is removed. Raises
     InputError naming what is wrong with the file.
     """
     path = pathlib.Path(path)
@@ -198,7 +198,7 @@ def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     except Exception as error:  # a hostile or broken file fails in any way
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if isinstance(error, EOFError | zipfile.BadZipFile):
-            reason = f"it is cut short or damaged: {reason}"
+            reason = f"it is truncated or damaged: {reason}"
         raise InputError(f"{path}: not a readable file of weights ({reason})") from error
 
 
@@ -251,7 +251,7 @@ def _read_zip(data: bytes) -> tuple[object, dict[str, bytes]]:
 def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
     stream = io.BytesIO(data)
     if data[:1] != pickle.PROTO or _Reader(stream).load() != _LEGACY_MAGIC:
-        raise ValueError("it does not begin as PyTorch's files do")
+        raise ValueError("it does not start like a PyTorch file")
     _Reader(stream).load()  # protocol version
     machine = _Reader(stream).load()  # facts of the machine that wrote it
     if isinstance(machine, dict) and machine.get("little_endian") is False:
@@ -262,12 +262,12 @@ def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
     for key in _Reader(stream).load():
         header = stream.read(8)
         if len(header) < 8:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         (count,) = struct.unpack("<q", header)
         dtype = reader.dtypes.get(str(key), np.float32)
         size = count * np.dtype(dtype).itemsize
         if count < 0 or size > len(data):
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         storages[str(key)] = stream.read(size)
     return tree, storages
 
@@ -310,7 +310,7 @@ def _arrays(tensors: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str
         raw = storages.get(storage.key)
         dtype = np.dtype(storage.dtype)
         if raw is None or len(raw) < storage.count * dtype.itemsize:
-            raise ValueError(f"{name}: its numbers are cut short")
+            raise ValueError(f"{name}: its data is truncated")
         if math.prod(tensor.shape) > storage.count:
             raise ValueError(f"{name}: has more numbers than its storage")
         flat = np.frombuffer(raw, dtype, storage.count) if raw else np.zeros(0, dtype)

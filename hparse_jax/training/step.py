@@ -34,8 +34,8 @@ def make_train_step(
     """The jitted step: state, images uint8 [b, h, w, 3], labels uint8 [b, h, w] -> state, metrics.
 
     Images and labels are sharded over the mesh; the state is replicated and donated. With
-    config.accumulate = n the batch is taken in n pieces whose gradients add up to those of the
-    whole batch (batch norm sees the pieces one by one). metrics: scalars by name.
+    config.accumulate = n gradients are accumulated over n micro-batches and add up to those of the
+    whole batch (batch norm sees one micro-batch at a time). metrics: scalars by name.
     """
     optimizer = make_optimizer(config.optimizer, total_steps)
     rate = learning_rate(config.optimizer, total_steps)
@@ -58,10 +58,10 @@ def make_train_step(
         dropout = jax.random.fold_in(jax.random.key(config.seed), state.step)
         valid_pixels = count_valid(labels)
 
-        def piece(carry, piece_of_batch):
+        def accumulate(carry, micro_batch):
             batch_stats, sums = carry
             (loss, (terms, batch_stats)), gradients = gradient_of(
-                params, batch_stats, *piece_of_batch, valid_pixels
+                params, batch_stats, *micro_batch, valid_pixels
             )
             return (batch_stats, jax.tree.map(jnp.add, sums, (loss, terms, gradients))), None
 
@@ -70,15 +70,15 @@ def make_train_step(
                 params, batch_stats, images, labels, dropout, valid_pixels
             )
         else:
-            pieces = jax.tree.map(_cut(config.accumulate), (images, labels))
-            pieces = (*pieces, jax.random.split(dropout, config.accumulate))
-            first = jax.tree.map(lambda x: x[0], pieces)
+            micro_batches = jax.tree.map(_split(config.accumulate), (images, labels))
+            micro_batches = (*micro_batches, jax.random.split(dropout, config.accumulate))
+            first = jax.tree.map(lambda x: x[0], micro_batches)
             (loss, (terms, _)), gradients = jax.eval_shape(
                 gradient_of, params, batch_stats, *first, valid_pixels
             )
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (loss, terms, gradients))
             (batch_stats, (loss, terms, gradients)), _ = jax.lax.scan(
-                piece, (batch_stats, zeros), pieces
+                accumulate, (batch_stats, zeros), micro_batches
             )
 
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
@@ -100,9 +100,9 @@ def make_train_step(
     )
 
 
-def _cut(pieces: int):
-    # Image i goes to piece i mod n, so that every device cuts its own part of the batch.
-    def cut(x):
-        return jnp.moveaxis(x.reshape(x.shape[0] // pieces, pieces, *x.shape[1:]), 1, 0)
+def _split(count: int):
+    # Image i goes to micro-batch i mod n, so that every device splits its own part of the batch.
+    def split(x):
+        return jnp.moveaxis(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 1, 0)
 
-    return cut
+    return split

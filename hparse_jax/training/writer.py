@@ -1,4 +1,4 @@
-"""Where the figures of a run go: metrics.jsonl always, TensorBoard when it is installed."""
+"""The metrics of a run: metrics.jsonl always, TensorBoard too when it is installed."""
 
 import json
 import os
@@ -16,7 +16,7 @@ class Writer:
     """Appends one JSON object a line to DIR/metrics.jsonl.
 
     start_step: lines of later steps, left by a run that stopped after its last checkpoint, are
-    removed; those steps come again.
+    removed: those steps are repeated.
     """
 
     def __init__(self, workdir: str | os.PathLike, start_step: int):
@@ -52,4 +52,4 @@ def _step_of(line: str) -> float:
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        return float("inf")  # a line that was cut off when the run was killed
+        return float("inf")  # a line truncated when the run was killed
