@@ -1,4 +1,4 @@
-"""A folder in Clothing Co-Parsing's layout with a handful of tiny drawn photos."""
+"""A folder in Clothing Co-Parsing's layout with a handful of tiny photos."""
 
 import pathlib
 

@@ -36,7 +36,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """A data_dir with seven tiny drawn photos, built as fashion_clothing."""
+    """A data_dir with seven tiny photos, built as fashion_clothing."""
     # Imported here: pytest reads this file before it installs the shape checks.
     from hparse_jax.data.build import build
 

@@ -1,4 +1,4 @@
-"""Tiny raw folders drawn for the tests of `build`, and the records of what was built from them."""
+"""Tiny raw folders for the tests of `build`, and the records of what was built from them."""
 
 import io
 import json
@@ -6,13 +6,20 @@ import pathlib
 import struct
 import zlib
 
+import h5py
 import numpy as np
+import pytest
 import scipy.io
 from PIL import Image
 
-from hparse_jax.config import Config
-from hparse_jax.data.stream import open_split
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared"
+FIXTURES = SHARED / "data" / "fixtures"
+needs_fixtures = pytest.mark.skipif(
+    not FIXTURES.is_dir(), reason="needs the samples ../shared/data/fixtures beside the checkout"
+)
 
 # The classes of the `folder` datasets: ids 0 to 3.
 PEOPLE = {
@@ -27,7 +34,7 @@ PEOPLE = {
         "background": [0, 0, 0], "head": [128, 0, 0], "left-arm": [0, 128, 0],
         "right-arm": [0, 0, 128]},
 }  # fmt: skip
-SIZE = (6, 5)  # height and width of most drawn photos
+SIZE = (6, 5)  # height and width of most photos
 GOOD = [f"good{i}" for i in range(6)]
 PALETTE = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (0, 0, 128)]
 
@@ -57,7 +64,7 @@ def encoded(picture: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def drawn_labels(size: tuple[int, int], seed: int = 0, classes: int = 4) -> np.ndarray:
+def random_labels(size: tuple[int, int], seed: int = 0, classes: int = 4) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, classes, size, np.uint8)
 
 
@@ -90,7 +97,7 @@ def write_sample(
     raw: pathlib.Path, name: str, size=SIZE, seed=0, folders=("images", "labels"), classes=4
 ) -> np.ndarray:
     """RAW/images/NAME.jpg and RAW/labels/NAME.png; returns the labels."""
-    labels = drawn_labels(size, seed, classes)
+    labels = random_labels(size, seed, classes)
     write(raw / folders[0] / f"{name}.jpg", jpeg(size, seed))
     write(raw / folders[1] / f"{name}.png", png(labels))
     return labels
@@ -105,7 +112,7 @@ def put_label(raw, name, data) -> None:
 def put_photo(raw, name, data) -> None:
     """A good label with this file as its photo."""
     write(raw / "images" / f"{name}.jpg", data)
-    write(raw / "labels" / f"{name}.png", png(drawn_labels(SIZE)))
+    write(raw / "labels" / f"{name}.png", png(random_labels(SIZE)))
 
 
 def turned_photo(size) -> bytes:
@@ -125,7 +132,7 @@ def good_folder(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
 
 def records(data_dir: pathlib.Path, name: str, split: str) -> dict[str, tuple[bytes, np.ndarray]]:
     """id -> (file of the photo, labels) of a built split; an id that occurs twice is an error."""
-    source = open_split(Config(dataset=name, data_dir=str(data_dir)), split)
+    source = BuiltDataset(name, data_dir).records(split)
     found = {}
     for record in (source[i] for i in range(len(source))):
         photo_id = record["id"].decode()
@@ -165,7 +172,7 @@ def structs(entries: list[dict]) -> np.ndarray:
 def is_built(data_dir: pathlib.Path, name: str) -> bool:
     """Whether training would find such a dataset."""
     try:
-        open_split(Config(dataset=name, data_dir=str(data_dir)), "train")
+        BuiltDataset(name, data_dir).records("train")
     except InputError as error:
         if "no built dataset" not in str(error):
             raise
@@ -191,3 +198,80 @@ def write_pascal_part(raw, photo_id, split, size, things):
     write(raw / "JPEGImages" / f"{photo_id}.jpg", jpeg(size))
     write(raw / "Annotations_Part" / f"{photo_id}.mat", pascal_part(things))
     write(raw / "list" / f"{split}_id.txt", f"{photo_id}\n")
+
+
+# CFPD's categories and the ids of their classes in Fashion Clothing
+CFPD = {
+    "bk": 0, "T-shirt": 10, "bag": 2, "belt": 4, "blazer": 13, "blouse": 10, "coat": 3, "dress": 5,
+    "face": 11, "hair": 7, "hat": 17, "jeans": 8, "legging": 8, "pants": 8, "scarf": 15, "shoe": 9,
+    "shorts": 8, "skin": 11, "skirt": 12, "socks": 16, "stocking": 16, "sunglass": 6, "sweater": 13,
+}  # fmt: skip
+
+
+def write_cfpd(mat: pathlib.Path, photos: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """As MATLAB 7.3 does it: transposed arrays, texts as uint16, cells as references.
+
+    photos: name -> (superpixels from 0, category of each superpixel from 1).
+    """
+    mat.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(mat, "w") as file:
+        hidden = file.create_group("#refs#")
+
+        def text(group, name: str, value: str) -> h5py.Dataset:
+            return group.create_dataset(name, data=np.array([[ord(c)] for c in value], np.uint16))
+
+        def cells(name: str, contents: list) -> None:
+            references = np.array([[item.ref] for item in contents], h5py.ref_dtype)
+            file.create_dataset(name, data=references, dtype=h5py.ref_dtype)
+
+        cells("all_category_name", [text(hidden, f"n{i}", n) for i, n in enumerate(CFPD)])
+        entries = []
+        for i, (name, (superpixels, categories)) in enumerate(photos.items()):
+            entry = hidden.create_group(f"e{i}")
+            text(entry, "img_name", name)
+            entry.create_dataset("segmentation", data=superpixels.T.astype(float))
+            entry.create_dataset("category_label", data=categories[None].astype(float))
+            entries.append(entry)
+        cells("fashion_dataset", entries)
+
+
+def cfpd_photo(seed: int, size=(6, 4)) -> tuple[np.ndarray, np.ndarray]:
+    """Superpixels and the categories of all 23."""
+    rng = np.random.default_rng(seed)
+    superpixels = rng.permutation(24).reshape(size)
+    return superpixels, rng.permutation(np.append(np.arange(1, 24), 1))
+
+
+FASHIONISTA = ("null", "skin", "purse", "tie", "cape")  # a list of its own, unlike CCP's
+FASHIONISTA_CLASSES = (0, 11, 2, 13)
+
+
+def write_fashionista(
+    mat: pathlib.Path, photos: list[tuple[bytes, np.ndarray, np.ndarray]]
+) -> None:
+    """photos: (file, superpixels from 1, label of each superpixel from 1)."""
+    names = np.empty((len(FASHIONISTA), 1), object)
+    names[:, 0] = FASHIONISTA
+    truths = [
+        {
+            "image": np.frombuffer(photo, np.uint8)[:, None],
+            "annotation": structs(
+                [
+                    {
+                        "superpixel_map": np.frombuffer(png(superpixels), np.uint8)[:, None],
+                        "superpixel_labels": labels[:, None].astype(float),
+                        "labels": names,
+                    }
+                ]
+            ),
+        }
+        for photo, superpixels, labels in photos
+    ]
+    mat.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(mat, {"truths": structs(truths)})
+
+
+def fashionista_photo(seed: int, size=(3, 7)) -> tuple[bytes, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    superpixels = (rng.permutation(21).reshape(size) // 3 + 1).astype(np.uint8)  # 1 to 7
+    return jpeg(size, seed), superpixels, rng.permutation([1, 2, 3, 4, 4, 3, 2])

@@ -1,136 +1,31 @@
-"""What lies in a built dataset: the same whatever wrote it, and what its metadata says of it."""
+"""A built dataset as an object: what it says of itself, and its photographs as they were given."""
 
 import io
 import json
-import pathlib
-import random
-import shutil
-import time
+import re
+import threading
 
+import cv2
 import numpy as np
 import pytest
+from ccp_folder import SIZES
 from PIL import Image
 from raw_folders import (
+    GOOD,
     PEOPLE,
-    drawn_labels,
     encoded,
-    metadata,
+    good_folder,
     png,
-    records,
+    random_labels,
+    stored,
     write,
     write_people,
-    write_sample,
 )
 
-from hparse_jax import get_hierarchy
-from hparse_jax.config import Config
 from hparse_jax.data.build import build
-from hparse_jax.data.raw import records as dataset_module
-from hparse_jax.data.raw.records import Tally
-from hparse_jax.data.raw.source import LeftOut, Sample
-from hparse_jax.data.stream import dataset_hierarchy, decode, open_split
+from hparse_jax.data.dataset import BuiltDataset, decode
 from hparse_jax.errors import InputError
-
-SIZES = [(6, 5), (9, 4), (3, 12), (20, 7), (11, 11), (8, 16), (5, 5), (14, 3), (7, 30), (10, 10)]
-TRAIN = [f"person{i}" for i in range(7)]
-VAL = [f"person{i}" for i in range(7, 10)]
-
-
-@pytest.fixture
-def raw(tmp_path):
-    """Ten photos of many sizes; the first three for validation lack the last class."""
-    folder = tmp_path / "raw"
-    for i, (name, size) in enumerate(zip(TRAIN + VAL, SIZES, strict=True)):
-        write_sample(folder, name, size, i, classes=4 if name in TRAIN else 3)
-    write(folder / "train.txt", "\n".join(TRAIN))
-    write(folder / "val.txt", "\n".join(VAL))
-    return folder
-
-
-def build_people(raw, data_dir, **options) -> pathlib.Path:
-    """Builds the folder as dataset `people`."""
-    hierarchy = write_people(raw.parent / "people.json")
-    return build("folder", data_dir, raw, hierarchy=hierarchy, name="people", **options)
-
-
-def contents(target: pathlib.Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in target.iterdir()}
-
-
-def delayed(monkeypatch) -> None:
-    """Lets the threads finish in any order."""
-    encode, rng = dataset_module.encode, random.Random(0)
-
-    def slow(*arguments):
-        time.sleep(rng.random() / 50)
-        return encode(*arguments)
-
-    monkeypatch.setattr(dataset_module, "encode", slow)
-
-
-def test_the_number_of_threads_changes_no_byte(raw, tmp_path, monkeypatch):
-    delayed(monkeypatch)
-    built = []
-    for threads in (1, 3, 16, None):
-        monkeypatch.setattr("os.cpu_count", lambda n=threads: n)
-        built.append(contents(build_people(raw, tmp_path / f"{threads}")))
-    assert all(files == built[0] for files in built[1:])
-
-
-def test_many_files_hold_every_record_once(raw, tmp_path, monkeypatch):
-    whole = build_people(raw, tmp_path / "whole")
-    monkeypatch.setattr(dataset_module, "_SHARD", 2)
-    target = build_people(raw, tmp_path / "parts")
-    names = [path.name for path in target.glob("*train*")]
-    assert sorted(names) == [f"people-train.array_record-0000{i}-of-00004" for i in range(4)]
-    assert len(list(target.glob("*val*"))) == 2
-    for split, ids in (("train", TRAIN), ("val", VAL)):
-        built = records(tmp_path / "parts", "people", split)
-        assert sorted(built) == ids
-        for photo_id, (image, labels) in records(tmp_path / "whole", "people", split).items():
-            assert built[photo_id][0] == image
-            np.testing.assert_array_equal(built[photo_id][1], labels)
-    assert (whole / "metadata.json").read_bytes() == (target / "metadata.json").read_bytes()
-
-
-def test_a_pipeline_writes_the_same_files(raw, tmp_path, monkeypatch):
-    pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install apache-beam")
-    monkeypatch.setattr(dataset_module, "_SHARD", 2)
-    (raw / "labels" / f"{TRAIN[3]}.png").write_bytes(b"")  # tallies tell of problems, too
-    threads = build_people(raw, tmp_path / "threads", skip_bad=True)
-    pipeline = build_people(raw, tmp_path / "pipeline", skip_bad=True, beam="--runner=DirectRunner")
-    assert contents(pipeline) == contents(threads)
-
-
-def test_tallies_travel_as_json():
-    tally = Tally()
-    sample = Sample("a", "a.jpg", "a.mat")
-    tally.add(sample, LeftOut("cape", "kimono"))
-    tally.add(sample, LeftOut("cape"))
-    tally.add(sample, InputError("b.jpg: broken"))
-    sent = Tally.from_json(json.loads(json.dumps(tally.to_json())))
-    assert sent.unmapped == {"cape": 2, "kimono": 1}
-    assert sent.problems == ["b.jpg: broken"]
-    assert sent.pixels.tolist() == [0] * 256
-
-
-def test_metadata_counts_pixels_photos_and_sizes(raw, tmp_path):
-    build_people(raw, tmp_path / "data")
-    told = metadata(tmp_path / "data", "people")
-    nodes = list(PEOPLE["levels"][0]["nodes"])
-    for split, ids in (("train", TRAIN), ("val", VAL)):
-        labels = [np.asarray(Image.open(raw / "labels" / f"{name}.png")) for name in ids]
-        for leaf, node in enumerate(nodes):
-            assert told["pixels"][split][node] == sum(int((x == leaf).sum()) for x in labels)
-            assert told["photos_with"][split][node] == sum(bool((x == leaf).any()) for x in labels)
-        for axis, side in enumerate(("height", "width")):
-            ordered = sorted(x.shape[axis] for x in labels)
-            assert told["sizes"][split][side] == [
-                ordered[0], ordered[len(ordered) // 2], ordered[-1]
-            ]  # fmt: skip
-    assert told["photos_with"]["val"]["right-arm"] == 0
-    assert (told["left_out"], told["skipped"]) == (0, [])
-
+from hparse_jax.hierarchy import get_hierarchy
 
 PYTHON = """
 def get_hierarchy():
@@ -143,31 +38,72 @@ def get_hierarchy():
 """
 
 
+@pytest.fixture
+def people(tmp_path):
+    """The raw folder of a dataset `people` in tmp_path / "data", all of it for training."""
+    raw, hierarchy = good_folder(tmp_path)
+    write(raw / "train.txt", "\n".join(GOOD))
+    build("folder", tmp_path / "data", raw, hierarchy=hierarchy, name="people")
+    return raw
+
+
+def test_a_dataset_knows_its_folder_splits_and_hierarchy(built):
+    dataset = BuiltDataset("fashion_clothing", built)
+    assert dataset.folder == built / "fashion_clothing" / "1.0.0"
+    assert dataset.splits == {"train": 5, "val": 2}
+    assert {split: len(dataset.records(split)) for split in dataset.splits} == dataset.splits
+    assert dataset.hierarchy == get_hierarchy("fashion_clothing")
+    assert dataset.metadata == json.loads((dataset.folder / "metadata.json").read_text())
+
+
 @pytest.mark.parametrize("suffix", ["json", "py"])
-def test_a_dataset_of_ones_own_knows_its_hierarchy(raw, tmp_path, suffix):
+def test_a_dataset_of_ones_own_knows_its_hierarchy(tmp_path, suffix):
+    raw, _ = good_folder(tmp_path)
     text = json.dumps(PEOPLE) if suffix == "json" else PYTHON
     path = write(tmp_path / f"classes.{suffix}", text)
     expected = get_hierarchy(str(path))
     build("folder", tmp_path / "data", raw, hierarchy=str(path), name="people")
     path.unlink()
-    config = Config(dataset="people", data_dir=str(tmp_path / "data"))
-    assert dataset_hierarchy(config) == expected
+    assert BuiltDataset("people", tmp_path / "data").hierarchy == expected
 
 
-def test_a_dataset_without_a_hierarchy_asks_for_one(raw, tmp_path):
-    target = build_people(raw, tmp_path / "data")
-    told = metadata(tmp_path / "data", "people")
-    del told["hierarchy"]
-    (target / "metadata.json").write_text(json.dumps(told))
-    with pytest.raises(InputError, match=r"people.*hierarchy"):
-        dataset_hierarchy(Config(dataset="people", data_dir=str(tmp_path / "data")))
+def test_a_dataset_of_ones_own_without_a_hierarchy_asks_for_one(people, tmp_path):
+    write(tmp_path / "data" / "people" / "1.0.0" / "metadata.json", "{}")
+    dataset = BuiltDataset("people", tmp_path / "data")
+    assert dataset.splits == {"train": len(GOOD)}  # what needs no hierarchy works
+    with pytest.raises(InputError, match=r"people.*names no hierarchy; set config\.hierarchy"):
+        _ = dataset.hierarchy
 
 
-def test_a_hierarchy_of_the_config_goes_before_the_datasets(raw, tmp_path):
-    build_people(raw, tmp_path / "data")
-    other = write(tmp_path / "other.py", PYTHON)
-    config = Config(dataset="people", data_dir=str(tmp_path / "data"), hierarchy=str(other))
-    assert dataset_hierarchy(config).name == "mine"
+def test_a_shipped_dataset_without_a_hierarchy_has_the_shipped_one(people, tmp_path):
+    write(tmp_path / "data" / "people" / "1.0.0" / "metadata.json", "{}")
+    (tmp_path / "data" / "people").rename(tmp_path / "data" / "lip")
+    assert BuiltDataset("lip", tmp_path / "data").hierarchy == get_hierarchy("lip")
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_photos_of_a_split_at_their_own_sizes(built, processes):
+    dataset = BuiltDataset("fashion_clothing", built)
+    records = dataset.records("train")
+    ids = [records[i]["id"].decode() for i in range(len(records))]
+    assert sorted(ids) == ["0001", "0002", "0003", "0004", "0005"]
+    for p in range(processes):
+        photos = list(dataset.photos("train", process_index=p, process_count=processes))
+        assert [photo_id for photo_id, _, _ in photos] == ids[p::processes]
+        for photo_id, image, labels in photos:
+            assert image.shape == (*SIZES[int(photo_id) - 1], 3)
+            assert labels.shape == SIZES[int(photo_id) - 1]
+
+
+def test_photos_come_with_their_labels(people, tmp_path):
+    dataset = BuiltDataset("people", tmp_path / "data")
+    seen = []
+    for photo_id, image, labels in dataset.photos("train"):
+        photo = Image.open(people / "images" / f"{photo_id}.jpg")
+        np.testing.assert_allclose(image.astype(int), np.asarray(photo), atol=3)
+        np.testing.assert_array_equal(labels, stored(people / "labels" / f"{photo_id}.png"))
+        seen.append(photo_id)
+    assert sorted(seen) == GOOD
 
 
 def test_photos_of_every_kind_come_out_as_rgb(tmp_path):
@@ -188,39 +124,107 @@ def test_photos_of_every_kind_come_out_as_rgb(tmp_path):
     raw = tmp_path / "raw"
     for name, (suffix, data) in photos.items():
         write(raw / "images" / f"{name}.{suffix}", data)
-        write(raw / "labels" / f"{name}.png", png(drawn_labels(size)))
+        write(raw / "labels" / f"{name}.png", png(random_labels(size)))
     write(raw / "train.txt", "\n".join(photos))
-    build_people(raw, tmp_path / "data")
-    source = open_split(Config(dataset="people", data_dir=str(tmp_path / "data")), "train")
-    hierarchy = get_hierarchy(write_people(tmp_path / "people.json"))
-    for record in (source[i] for i in range(len(source))):
-        photo_id, image, _ = decode(record, hierarchy)
-        stored = Image.open(io.BytesIO(photos[photo_id][1])).convert("RGB")
-        np.testing.assert_allclose(image.astype(int), np.asarray(stored), atol=3)
+    hierarchy = write_people(tmp_path / "people.json")
+    build("folder", tmp_path / "data", raw, hierarchy=hierarchy, name="people")
+    decoded = list(BuiltDataset("people", tmp_path / "data").photos("train"))
+    assert sorted(photo_id for photo_id, _, _ in decoded) == sorted(photos)
+    for photo_id, image, _ in decoded:
+        original = Image.open(io.BytesIO(photos[photo_id][1])).convert("RGB")
+        np.testing.assert_allclose(image.astype(int), np.asarray(original), atol=3)
 
 
-def test_the_report_shows_photos_with_the_labels_of_every_level(raw, tmp_path, capsys):
-    shown = dict(zip(TRAIN[:5], SIZES, strict=False))
-    write(raw / "train.txt", "\n".join(shown))
-    flat = Image.new("RGB", SIZES[1][::-1], (255, 0, 255))
-    write(raw / "images" / f"{TRAIN[1]}.jpg", encoded(flat, "JPEG", quality=100, subsampling=0))
-    target = build_people(raw, tmp_path / "data", report=True)
-    assert f"drawn: {target / 'report.jpg'}" in capsys.readouterr().out
-    widths = {name: round(320 * w / h) for name, (h, w) in shown.items()}
-    with Image.open(target / "report.jpg") as picture:
-        assert picture.format == "JPEG"
-        assert picture.width >= 3 * max(widths.values())  # photo, parts, whole
-        assert picture.height >= 5 * 320
-        pixels = np.asarray(picture).astype(int)
-    seen = (np.abs(pixels - (255, 0, 255)).max(-1) < 12).sum()
-    assert seen >= 0.95 * 320 * widths[TRAIN[1]]
+def test_a_hierarchy_given_for_the_labels_goes_before_the_datasets_own(built):
+    dataset = BuiltDataset("fashion_clothing", built)
+    with pytest.raises(InputError, match=r"record 000\d: label id .* hierarchy pascal_person_part"):
+        list(dataset.photos("val", get_hierarchy("pascal_person_part")))
+    assert len(list(dataset.photos("val", get_hierarchy("atr")))) == 2
 
 
-def test_a_report_is_drawn_of_a_dataset_that_is_already_there(raw, tmp_path):
-    target = build_people(raw, tmp_path / "data")
-    before = contents(target)
-    shutil.rmtree(raw)
-    build_people(tmp_path / "raw", tmp_path / "data", report=True)
-    after = contents(target)
-    assert after.pop("report.jpg")[:2] == b"\xff\xd8"
-    assert after == before
+def test_an_iterator_that_is_closed_early_leaves_no_thread(built):
+    before = threading.active_count()
+    photos = BuiltDataset("fashion_clothing", built).photos("train")
+    next(photos)
+    assert threading.active_count() > before
+    photos.close()
+    assert threading.active_count() == before
+
+
+def test_id_254_is_no_label_of_any_hierarchy():
+    """It marks unknown ids in the look-up tables."""
+    photo, labels = np.zeros((4, 5, 3), np.uint8), np.full((4, 5), 254, np.uint8)
+    files = {
+        name: cv2.imencode(".png", x)[1].tobytes()
+        for name, x in (("image", photo), ("label", labels))
+    }
+    with pytest.raises(InputError, match="record a: label id 254 is not in hierarchy"):
+        decode({"id": b"a", **files}, get_hierarchy("fashion_clothing"))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("lip", "hparse build lip --data_dir=DIR"),
+        ("synthetic", "hparse build synthetic --data_dir=DIR"),
+        (
+            "mine",
+            "hparse build folder --name=mine --manual_dir=RAW --hierarchy=FILE --data_dir=DIR",
+        ),
+    ],
+)
+def test_what_is_not_built_is_named_with_both_remedies(tmp_path, name, command):
+    """The command that builds it, and that it may lie elsewhere: a run can move."""
+    data_dir = tmp_path / "data"
+    with pytest.raises(InputError) as caught:
+        BuiltDataset(name, data_dir)
+    message = str(caught.value)
+    assert message.startswith(f"data_dir={data_dir}: no built dataset '{name}' in {data_dir}; ")
+    assert f"run `{command.replace('DIR', str(data_dir))}`" in message
+    assert message.endswith("or give the data_dir that holds it")
+
+
+def test_an_unknown_split_names_the_known_ones(built):
+    dataset = BuiltDataset("fashion_clothing", built)
+    expected = "dataset fashion_clothing has no split 'test'; it has train, val"
+    for read in (dataset.records, lambda split: next(dataset.photos(split))):
+        with pytest.raises(InputError, match=re.escape(expected)):
+            read("test")
+
+
+@pytest.mark.parametrize("below", ["", "data", "data/deeper"])
+def test_a_data_dir_that_is_a_file_is_told_so(tmp_path, below):
+    file = write(tmp_path / "file", "")
+    with pytest.raises(InputError) as caught:
+        BuiltDataset("lip", file / below)
+    assert str(caught.value).startswith(f"data_dir={file / below}: {file} is a file; give a folder")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("dataset_info.json", None),
+        ("dataset_info.json", "{"),
+        ("features.json", None),
+        ("features.json", "[1]"),
+        ("metadata.json", "{"),
+        ("metadata.json", "[1]"),
+    ],
+)
+def test_a_broken_file_of_a_dataset_is_named_with_the_remedy(people, tmp_path, path, text):
+    target = tmp_path / "data" / "people" / "1.0.0"
+    if text is None:
+        (target / path).unlink()
+    else:
+        write(target / path, text)
+    with pytest.raises(InputError, match=r"people/1\.0\.0: not a whole dataset .*hparse build"):
+        BuiltDataset("people", tmp_path / "data")
+
+
+def test_records_that_are_cut_short_are_named_with_the_remedy(people, tmp_path):
+    target = tmp_path / "data" / "people" / "1.0.0"
+    for path in target.glob("*train.array_record*"):
+        path.write_bytes(path.read_bytes()[:2000])
+    dataset = BuiltDataset("people", tmp_path / "data")
+    with pytest.raises(InputError, match=r"people/1\.0\.0: cannot be read .*hparse build"):
+        dataset.records("train")

@@ -4,34 +4,26 @@ import subprocess
 import sys
 import time
 
-import cv2
 import numpy as np
 import pytest
 
 from hparse_jax.config import Config
-from hparse_jax.data.buckets import canvas_size
-from hparse_jax.data.stream import (
-    decode,
-    evaluation_batches,
-    num_photos,
-    open_split,
-    training_stream,
-)
+from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.stream import TrainingStream, training_stream
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
 
 HIERARCHY = get_hierarchy("fashion_clothing")
 
 
-def config(data_dir, **fields):
-    fields = {"batch_size": 4, "crop": (33, 41), "workers": 0, "seed": 3} | fields
-    return Config(dataset="fashion_clothing", data_dir=str(data_dir), **fields)
+def opened(data_dir, hierarchy=HIERARCHY, shares=(0, 0, 1), **fields) -> TrainingStream:
+    """The stream of the config's fields; shares: start_step, process_index, process_count."""
+    config = Config(**{"batch_size": 4, "crop": (33, 41), "workers": 0, "seed": 3} | fields)
+    return training_stream(BuiltDataset("fashion_clothing", data_dir), config, hierarchy, *shares)
 
 
 def batches(data_dir, count, start_step=0, process_index=0, process_count=1, **fields):
-    with training_stream(
-        config(data_dir, **fields), HIERARCHY, start_step, process_index, process_count
-    ) as stream:
+    with opened(data_dir, shares=(start_step, process_index, process_count), **fields) as stream:
         return list(itertools.islice(stream, count))
 
 
@@ -104,7 +96,7 @@ def test_each_epoch_shows_every_photo_once_in_another_order_and_guise(built):
 
 
 def test_photos_are_rgb(built):
-    """The drawn photos have no red; their blue grows with the label."""
+    """The photos have no red; their blue grows with the label."""
     batch = batches(built, 1, scale=(1.0, 1.0))[0]
     inside = batch["label"] == 8
     assert batch["image"][inside][:, 0].max() < 40
@@ -128,7 +120,7 @@ def test_flips_come_half_of_the_time_and_only_when_asked(built):
 
 def test_memory_of_a_batch_is_its_own(built):
     """Changing a batch must not reach the next one, worker buffers are not handed out."""
-    with training_stream(config(built, workers=1), HIERARCHY) as stream:
+    with opened(built, workers=1) as stream:
         first = next(stream)
         assert first["image"].flags.owndata
         first["image"][:] = 0
@@ -142,12 +134,12 @@ def test_workers_end_with_a_killed_parent(built, tmp_path):
         "import multiprocessing, time\n"
         "from absl import flags\n"
         "from hparse_jax.config import Config\n"
+        "from hparse_jax.data.dataset import BuiltDataset\n"
         "from hparse_jax.data.stream import training_stream\n"
-        "from hparse_jax.hierarchy import get_hierarchy\n"
         "if __name__ == '__main__':\n"
         "    flags.FLAGS.mark_as_parsed()\n"
-        f"    config = Config(dataset='fashion_clothing', data_dir={str(built)!r}, workers=1)\n"
-        "    stream = training_stream(config, get_hierarchy('fashion_clothing'))\n"
+        f"    dataset = BuiltDataset('fashion_clothing', {str(built)!r})\n"
+        "    stream = training_stream(dataset, Config(workers=1), dataset.hierarchy)\n"
         "    next(stream)\n"
         "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
         "    time.sleep(60)\n"
@@ -171,7 +163,7 @@ def _alive(pid):
 
 
 def test_closing_twice_is_fine(built):
-    stream = training_stream(config(built), HIERARCHY)
+    stream = opened(built)
     next(stream)
     stream.close()
     stream.close()
@@ -181,64 +173,19 @@ def test_closing_twice_is_fine(built):
 
 def test_batches_must_divide_by_the_processes(built):
     with pytest.raises(InputError, match=r"config\.batch_size=4: .* 3 processes"):
-        training_stream(config(built), HIERARCHY, process_count=3)
-
-
-@pytest.mark.parametrize("processes", [1, 2, 3])
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_evaluation_shows_every_photo_once_at_its_own_size(built, split, processes):
-    seen = []
-    for p in range(processes):
-        for batch in evaluation_batches(config(built), HIERARCHY, split, 2, p, processes):
-            assert batch.images.shape[0] == 2
-            assert batch.valid.sum() == len(batch.ids)
-            for i, photo_id in enumerate(batch.ids):
-                assert batch.images.shape[1:3] == canvas_size(*batch.sizes[i].tolist())
-                seen.append((photo_id, tuple(batch.sizes[i].tolist())))
-    source = open_split(config(built), split)
-    expected = []
-    for record in (source[i] for i in range(len(source))):
-        image = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_COLOR)
-        expected.append((record["id"].decode(), image.shape[:2]))
-    assert sorted(seen) == sorted(expected)
-    assert len(seen) == num_photos(config(built), split)
+        opened(built, shares=(0, 0, 3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_labels_outside_the_hierarchy_name_the_record(built, workers):
     small = Hierarchy("small", (Level("parts", ("background", "all"), ()),), (), ((0, 0, 0),) * 2)
     with (
-        training_stream(config(built, workers=workers), small) as stream,
+        opened(built, small, workers=workers) as stream,
         pytest.raises(InputError, match=r"record 000\d: label id \d+ is not in hierarchy small"),
     ):
         next(stream)
 
 
-def test_evaluation_checks_labels_too(built):
-    with pytest.raises(InputError, match=r"record 000\d: label id"):
-        list(evaluation_batches(config(built), get_hierarchy("pascal_person_part"), "val", 2))
-
-
-def test_id_254_is_no_label_of_any_hierarchy():
-    """It marks unknown ids in the look-up tables."""
-    photo, labels = np.zeros((4, 5, 3), np.uint8), np.full((4, 5), 254, np.uint8)
-    files = {
-        name: cv2.imencode(".png", x)[1].tobytes()
-        for name, x in (("image", photo), ("label", labels))
-    }
-    with pytest.raises(InputError, match="record a: label id 254 is not in hierarchy"):
-        decode({"id": b"a", **files}, HIERARCHY)
-
-
-@pytest.mark.parametrize(
-    ("fields", "split", "expected"),
-    [
-        ({"data_dir": "/nowhere"}, "train", "/nowhere.*hparse build fashion_clothing"),
-        ({"dataset": "lip"}, "train", "'lip'.*hparse build lip"),
-        ({}, "test", "no split 'test'; it has train, val"),
-    ],
-)
-def test_what_is_not_built_is_named_with_the_remedy(built, fields, split, expected):
-    wrong = Config(**({"dataset": "fashion_clothing", "data_dir": str(built)} | fields))
-    with pytest.raises(InputError, match=expected):
-        open_split(wrong, split)
+def test_an_unknown_training_split_is_named_at_once(built):
+    with pytest.raises(InputError, match="no split 'trian'; it has train, val"):
+        opened(built, train_split="trian")

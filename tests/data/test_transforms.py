@@ -54,12 +54,12 @@ def test_flipped_labels_are_cihps_own_reversed_ones():
         np.testing.assert_array_equal(flip_labels(labels, hierarchy), reversed_ones)
 
 
-def drawn_hierarchy(classes: int, order: list[int]):
+def random_hierarchy(classes: int, order: list[int]):
     """Leaves without names of their own, order[0] and order[1] a pair, and so on."""
     names = ["background", *(f"leaf{i}" for i in range(1, classes))]
     pairs = list(zip(order[0::2], order[1::2], strict=False))
     tree = {
-        "name": "drawn",
+        "name": "random",
         "levels": [{"name": "parts", "nodes": dict.fromkeys(names)}],
         "flip_pairs": [[names[a], names[b]] for a, b in pairs],
     }
@@ -73,7 +73,7 @@ def drawn_hierarchy(classes: int, order: list[int]):
     order=st.lists(st.integers(1, 30), unique=True),
 )
 def test_labels_of_any_hierarchy_are_mirrored_and_swapped(seed, size, order):
-    hierarchy, partner = drawn_hierarchy(31, order)
+    hierarchy, partner = random_hierarchy(31, order)
     labels = np.random.default_rng(seed).choice([*range(31), 255], size).astype(np.uint8)
     expected = [[partner.get(i, i) for i in row[::-1]] for row in labels.tolist()]
     assert flip_labels(labels, hierarchy).tolist() == expected

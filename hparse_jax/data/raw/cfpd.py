@@ -54,7 +54,7 @@ CLASS_OF = {
 
 
 def find(mat: pathlib.Path) -> Source:
-    """CFPD's samples, without splits. Raises InputError when the .mat file cannot be read."""
+    """CFPD's samples, of no split. Raises InputError when the .mat file cannot be read."""
     files = Files(mat.parent)
     photos: dict[str, str] = {}
     for name in itertools.chain(*files.stems(".", PHOTOS).values()):

@@ -87,7 +87,7 @@ CLASS_OF = {
 
 
 def find(files: Files, listed: dict[str, str]) -> Source:
-    """CCP's samples. listed: split -> its list; empty: all photos with pixel labels, without splits.
+    """CCP's samples. listed: split -> its list; empty: all photos with pixel labels, of no split.
 
     Raises InputError when label_list.mat cannot be read.
     """

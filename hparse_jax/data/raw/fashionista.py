@@ -24,7 +24,7 @@ from hparse_jax.hierarchy import get_hierarchy
 
 
 def find(mat: pathlib.Path) -> Source:
-    """Fashionista's samples, without splits. Raises InputError when the .mat file cannot be read."""
+    """Fashionista's samples, of no split. Raises InputError when the .mat file cannot be read."""
     count = len(_truths(mat))
     samples = [
         Sample(f"fashionista_{i + 1:03d}", str(i), str(i), family="fashionista")

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from raw_folders import (
     PEOPLE,
-    drawn_labels,
     encoded,
     jpeg,
     png,
+    random_labels,
 )
 
+from hparse_jax.data.dataset import decode
 from hparse_jax.data.raw.encode import encode
 from hparse_jax.data.raw.labels import png_labels
 from hparse_jax.data.raw.source import Sample, Source
-from hparse_jax.data.stream import decode
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import hierarchy_from_json
 
 HIERARCHY = hierarchy_from_json(PEOPLE)
-LABELS = drawn_labels((12, 9))
+LABELS = random_labels((12, 9))
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
 FILES = {
     "label": png(LABELS),

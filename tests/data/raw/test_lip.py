@@ -1,26 +1,110 @@
-"""Archives of LIP and annotations of PASCAL-Part that are broken or hostile are named."""
+"""LIP arrives unchanged from every layout; broken and hostile archives are named."""
 
+import pathlib
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
-import scipy.io
 from raw_folders import (
+    FIXTURES,
     SIZE,
-    drawn_labels,
+    assert_holds,
     is_built,
     jpeg,
-    pascal_part,
+    needs_fixtures,
     png,
+    random_labels,
     records,
+    stored,
     write,
-    write_pascal_part,
+    write_sample,
 )
 
 from hparse_jax.data.build import build, check_raw
 from hparse_jax.errors import InputError
 
+LIP = FIXTURES / "lip"
 _IMAGES, _LABELS = "TrainVal_images", "TrainVal_parsing_annotations"
+
+
+def official(raw):
+    return LIP
+
+
+def parent(raw):
+    return LIP.parent
+
+
+def short(raw):
+    for split in ("train", "val"):
+        shutil.copytree(LIP / _IMAGES / f"{split}_images", raw / f"{split}_images")
+        shutil.copytree(LIP / _LABELS / f"{split}_segmentations", raw / f"{split}_segmentations")
+        shutil.copy(LIP / _IMAGES / f"{split}_id.txt", raw)
+    return raw
+
+
+def zipped(raw, tops: int = 1):
+    """Archives whose members name the archive's own folder as often."""
+    raw.mkdir()
+    for name in (_IMAGES, _LABELS):
+        with zipfile.ZipFile(raw / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted((LIP / name).rglob("*")):
+                archive.write(path, pathlib.Path(*[name] * tops, path.relative_to(LIP / name)))
+    return raw
+
+
+def zipped_without_top_folder(raw):
+    return zipped(raw, tops=0)
+
+
+def zipped_with_two_top_folders(raw):
+    return zipped(raw, tops=2)
+
+
+@needs_fixtures
+@pytest.mark.parametrize(
+    "lay_out",
+    [official, parent, short, zipped, zipped_without_top_folder, zipped_with_two_top_folders],
+)
+def test_lip_arrives_unchanged_from_every_layout(tmp_path, lay_out):
+    build("lip", tmp_path / "data", lay_out(tmp_path / "raw"))
+    for split in ("train", "val"):
+        expected = {
+            photo_id: (
+                LIP / _IMAGES / f"{split}_images" / f"{photo_id}.jpg",
+                stored(LIP / _LABELS / f"{split}_segmentations" / f"{photo_id}.png"),
+            )
+            for photo_id in (LIP / _IMAGES / f"{split}_id.txt").read_text().split()
+        }
+        assert_holds(records(tmp_path / "data", "lip", split), expected)
+
+
+def lip_with_a_test_split(raw, listed: bool):
+    for split in ("train", "val"):
+        folders = (f"{_IMAGES}/{split}_images", f"{_LABELS}/{split}_segmentations")
+        write_sample(raw, f"{split}1", folders=folders, classes=20)
+        write(raw / _IMAGES / f"{split}_id.txt", f"{split}1\n")
+    for seed, size in enumerate(((7, 4), (5, 9))):
+        photo = raw / "Testing_images" / "testing_images" / f"test{seed}.jpg"
+        write(photo, jpeg(size, seed))
+    if listed:
+        write(raw / "Testing_images" / "test_id.txt", "test1\n")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_lips_test_photos_have_labels_that_do_not_count(tmp_path, listed):
+    raw = tmp_path / "raw"
+    lip_with_a_test_split(raw, listed)
+    build("lip", tmp_path / "data", raw)
+    photos = raw / "Testing_images" / "testing_images"
+    expected = {
+        "test0": (photos / "test0.jpg", np.full((7, 4), 255)),
+        "test1": (photos / "test1.jpg", np.full((5, 9), 255)),
+    }
+    if listed:
+        del expected["test0"]
+    assert_holds(records(tmp_path / "data", "lip", "test"), expected)
 
 
 def lip_archives(raw, more=()) -> None:
@@ -34,7 +118,7 @@ def lip_archives(raw, more=()) -> None:
             images.writestr(f"{_IMAGES}/{split}_id.txt", f"{split}0\n")
             images.writestr(f"{_IMAGES}/{split}_images/{split}0.jpg", jpeg(SIZE, seed))
             name = f"{_LABELS}/{split}_segmentations/{split}0.png"
-            labels.writestr(name, png(drawn_labels(SIZE, seed, 20)))
+            labels.writestr(name, png(random_labels(SIZE, seed, 20)))
         for member, data in more:
             images.writestr(member, data)
 
@@ -88,7 +172,7 @@ def broken_compression(raw):
     path = raw / f"{_LABELS}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(member, bytes(1000))
-        archive.writestr(f"{_LABELS}/val_segmentations/val0.png", png(drawn_labels(SIZE)))
+        archive.writestr(f"{_LABELS}/val_segmentations/val0.png", png(random_labels(SIZE)))
     data = bytearray(path.read_bytes())
     start = data.index(member.encode()) + len(member)
     data[start : start + 4] = b"\xff\xff\xff\xff"
@@ -108,15 +192,13 @@ def broken_compression(raw):
         broken_compression,
     ],
 )
-def test_a_bad_archive_is_named_and_nothing_is_built(tmp_path, capsys, damage):
+def test_a_bad_archive_is_named_and_nothing_is_built(tmp_path, damage):
     raw = tmp_path / "raw"
     expected = damage(raw)
     with pytest.raises(InputError):
         build("lip", tmp_path / "data", raw)
     assert not is_built(tmp_path / "data", "lip")
-    capsys.readouterr()
-    assert check_raw("lip", raw) == 1
-    lines = capsys.readouterr().out.splitlines()
+    lines = check_raw("lip", raw).problems
     assert any(all(word in line for word in expected) for line in lines), lines
     assert not (tmp_path / "escaped.jpg").exists()
 
@@ -139,77 +221,3 @@ def test_an_unpacked_folder_goes_before_its_archive(tmp_path):
     write(raw / f"{_IMAGES}.zip", b"old and broken")
     build("lip", tmp_path / "data", raw)
     assert list(records(tmp_path / "data", "lip", "train")) == ["train0"]
-
-
-# PASCAL-Part -------------------------------------------------------------------------------------
-
-
-def things(size=SIZE, part="head"):
-    mask = np.ones(size, np.uint8)
-    return [("person", mask, {part: mask})]
-
-
-def pascal_folder(raw):
-    """One photo a split: a and b."""
-    write_pascal_part(raw, "a", "train", SIZE, things())
-    write_pascal_part(raw, "b", "val", SIZE, things())
-    return raw / "Annotations_Part" / "a.mat"
-
-
-def cut_annotation(raw):
-    path = pascal_folder(raw)
-    path.write_bytes(path.read_bytes()[:200])
-    return "Annotations_Part/a.mat", "not a readable PASCAL-Part file"
-
-
-def pointer_as_annotation(raw):
-    pascal_folder(raw).write_text("version https://git-lfs.github.com/spec/v1\n")
-    return "Annotations_Part/a.mat", "Git-LFS pointer"
-
-
-def other_variable(raw):
-    scipy.io.savemat(pascal_folder(raw), {"groundtruth": np.zeros(SIZE)})
-    return "Annotations_Part/a.mat", "holds no 'anno'"
-
-
-def part_of_no_person(raw):
-    pascal_folder(raw).write_bytes(pascal_part(things(part="tail")))
-    return "Annotations_Part/a.mat", "'tail'", "no part of a person"
-
-
-def nothing_annotated(raw):
-    scipy.io.savemat(pascal_folder(raw), {"anno": {"imname": "a", "objects": np.zeros((0, 0))}})
-    return "Annotations_Part/a.mat", "annotates no object"
-
-
-def annotation_of_another_size(raw):
-    pascal_folder(raw).write_bytes(pascal_part(things((5, 6))))
-    return "Annotations_Part/a.mat", "5 x 6 labels", "6 x 5 pixels", "JPEGImages/a.jpg"
-
-
-def no_list(raw):
-    pascal_folder(raw)
-    (raw / "list" / "val_id.txt").unlink()
-    return "list/val_id.txt", "missing"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        cut_annotation,
-        pointer_as_annotation,
-        other_variable,
-        part_of_no_person,
-        nothing_annotated,
-        annotation_of_another_size,
-        no_list,
-    ],
-)
-def test_a_bad_annotation_of_pascal_part_is_named(tmp_path, damage):
-    expected = damage(tmp_path / "raw")
-    with pytest.raises(InputError) as caught:
-        build("pascal_person_part", tmp_path / "data", tmp_path / "raw")
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(word in message for word in expected), message
-    assert not is_built(tmp_path / "data", "pascal_person_part")

@@ -1,5 +1,6 @@
+"""The three datasets of Fashion Clothing together, and all that can be wrong with their folders."""
+
 import json
-import pathlib
 import shutil
 from collections import Counter
 
@@ -8,19 +9,29 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from ccp_folder import LABEL_LIST, write_labels, write_photo
+from ccp_folder import LABEL_LIST, write_labels, write_photo, write_raw
+from raw_folders import (
+    SHARED,
+    cfpd_photo,
+    fashionista_photo,
+    is_built,
+    jpeg,
+    metadata,
+    records,
+    write,
+    write_cfpd,
+    write_fashionista,
+)
 
-from hparse_jax.config import Config
 from hparse_jax.data.build import build, check_raw
 from hparse_jax.data.raw import cfpd
 from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF
 from hparse_jax.data.raw.fashion_clothing import find
 from hparse_jax.data.raw.records import check, split_samples
-from hparse_jax.data.stream import open_split
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared"
+NAME = "fashion_clothing"
 
 
 def label_path(raw, photo_id):
@@ -38,17 +49,13 @@ def good_ids(raw) -> dict[str, list[str]]:
 
 
 def test_records_hold_the_photo_verbatim_and_the_mapped_labels(raw, tmp_path):
-    build("fashion_clothing", tmp_path / "data", raw)
-    config = Config(dataset="fashion_clothing", data_dir=str(tmp_path / "data"))
+    build(NAME, tmp_path / "data", raw)
     # shirt, skin and pants by their place in the list of CNIF's 18 classes
     class_of = {0: 0, 1: 10, 3: 11, 4: 8}
     seen = set()
     for split in ("train", "val"):
-        source = open_split(config, split)
-        for record in (source[i] for i in range(len(source))):
-            photo_id = record["id"].decode()
-            assert record["image"] == (raw / "photos" / f"{photo_id}.jpg").read_bytes()
-            labels = cv2.imdecode(np.frombuffer(record["label"], np.uint8), cv2.IMREAD_UNCHANGED)
+        for photo_id, (photo, labels) in records(tmp_path / "data", NAME, split).items():
+            assert photo == (raw / "photos" / f"{photo_id}.jpg").read_bytes()
             truth = scipy.io.loadmat(label_path(raw, photo_id))["groundtruth"]
             np.testing.assert_array_equal(labels, np.vectorize(class_of.get)(truth))
             seen.add((split, photo_id))
@@ -80,7 +87,7 @@ def test_photos_with_a_label_without_class_are_left_out_and_counted(raw):
     assert tally.unmapped == {"cape": 2, "kimono": 1}
 
 
-def test_without_lists_a_tenth_is_for_validation(raw):
+def test_without_lists_10_percent_are_for_validation(raw):
     """Of the sorted ids in the order of NumPy's generator 0."""
     shutil.rmtree(raw / "splits")
     for i in range(8, 31):
@@ -93,7 +100,7 @@ def test_without_lists_a_tenth_is_for_validation(raw):
     assert sorted(found["train"] + found["val"]) == ids
 
 
-def test_photos_that_are_left_out_take_no_part_in_the_draw(raw):
+def test_photos_that_are_left_out_take_no_part_in_the_random_choice(raw):
     shutil.rmtree(raw / "splits")
     for i in range(8, 31):
         write_photo(raw, f"{i:04d}", (20, 20))
@@ -255,34 +262,31 @@ def all_left_out(raw):
         all_left_out,
     ],
 )
-def test_a_bad_folder_is_told_line_by_line_and_leaves_nothing_behind(raw, tmp_path, capsys, damage):
+def test_a_bad_folder_is_told_line_by_line_and_leaves_nothing_behind(raw, tmp_path, damage):
     expected = damage(raw)
     with pytest.raises(InputError) as caught:
-        build("fashion_clothing", tmp_path / "data", raw)
+        build(NAME, tmp_path / "data", raw)
     message = str(caught.value)
     assert "\n" not in message
-    lines = [message, *capsys.readouterr().err.splitlines()]
-    assert any(all(part in line for part in expected) for line in lines), lines
+    lines = getattr(caught.value, "problems", [message])
+    assert any(all(word in line for word in expected) for line in lines), lines
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
-    with pytest.raises(InputError, match="no built dataset"):
-        open_split(Config(dataset="fashion_clothing", data_dir=str(tmp_path / "data")), "train")
+    assert not is_built(tmp_path / "data", NAME)
 
 
-def test_a_check_lists_all_that_is_broken_at_once(raw, capsys):
+def test_a_check_lists_all_that_is_broken_at_once(raw):
     expected = [damage(raw) for damage in (other_size, id_out_of_range, broken_label, no_jpeg)]
-    assert check_raw("fashion_clothing", raw) == 1
-    *lines, summary = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    for parts in expected:
-        assert sum(all(part in line for part in parts) for line in lines) == 1
-    assert summary == "3 photos are good, 4 problems"
+    tally = check_raw(NAME, raw)
+    assert (tally.photos, len(tally.problems)) == (3, 4)
+    for words in expected:
+        assert sum(all(word in line for word in words) for line in tally.problems) == 1
 
 
 @pytest.mark.parametrize("name", ["fashon_parsing_data.mat", "fashionista_v0.2.1.mat"])
-def test_a_broken_file_of_the_other_parts_is_named(raw, tmp_path, name):
+def test_a_broken_file_of_the_other_datasets_is_named(raw, tmp_path, name):
     (raw.parent / name).write_bytes(b"MATLAB 7.3 MAT-file, cut short")
     with pytest.raises(InputError, match=name) as caught:
-        build("fashion_clothing", tmp_path / "data", raw.parent)
+        build(NAME, tmp_path / "data", raw.parent)
     assert "\n" not in str(caught.value)
 
 
@@ -301,7 +305,7 @@ def test_a_photo_of_cfpd_without_a_field_is_named(tmp_path, field):
             file.create_dataset(key, data=np.array([[item.ref]], h5py.ref_dtype))
     cv2.imwrite(str(tmp_path / "raw" / "a.jpg"), np.zeros((4, 3, 3), np.uint8))
     with pytest.raises(InputError, match=rf"fashon_parsing_data\.mat.*{field}"):
-        build("fashion_clothing", tmp_path / "data", tmp_path / "raw")
+        build(NAME, tmp_path / "data", tmp_path / "raw")
 
 
 def test_the_real_folder_is_found_whole():
@@ -311,3 +315,45 @@ def test_the_real_folder_is_found_whole():
     source = find(raw)
     assert source.problems == []
     assert Counter(s.split for s in source.samples) == {"train": 751, "val": 83}
+
+
+@pytest.fixture
+def three(tmp_path):
+    """CCP's seven photos and three more, 20 of CFPD and 10 of Fashionista, without lists."""
+    raw = tmp_path / "three"
+    ccp = write_raw(raw / "clothing-co-parsing")
+    shutil.rmtree(ccp / "splits")
+    for i in (8, 9, 10):
+        write_photo(ccp, f"{i:04d}", (9, 11))
+    truths = {f"{i}.jpg": cfpd_photo(i) for i in range(20)}
+    write_cfpd(raw / "CFPD" / "fashon_parsing_data.mat", truths)
+    for i, name in enumerate(truths):
+        write(raw / "CFPD" / "images" / name, jpeg((6, 4), i))
+    photos = [fashionista_photo(seed) for seed in range(10)]
+    write_fashionista(raw / "Fashionista" / "fashionista_v0.2.1.mat", photos)
+    return raw
+
+
+def by_dataset(ids) -> list[int]:
+    """How many ids come from CCP, CFPD and Fashionista."""
+    starts = ["cfpd_", "fashionista_"]
+    named = [sum(i.startswith(start) for i in ids) for start in starts]
+    return [len(ids) - sum(named), *named]
+
+
+def test_each_of_the_three_gives_10_percent_for_validation(three, tmp_path):
+    build(NAME, tmp_path / "data", three)
+    built = {s: records(tmp_path / "data", NAME, s) for s in ("train", "val")}
+    assert by_dataset(built["val"]) == [1, 2, 1]
+    assert by_dataset(built["train"]) == [9, 18, 9]
+    counts = metadata(tmp_path / "data", NAME)["sources"]
+    assert counts == {"ccp": 10, "cfpd": 20, "fashionista": 10}
+
+
+def test_lists_beside_the_three_choose_from_all_of_them(three, tmp_path):
+    lists = {"train": ["0001", "cfpd_7", "fashionista_010"], "val": ["cfpd_19", "0010"]}
+    for split, ids in lists.items():
+        write(three / "splits" / f"{split}.txt", "\n".join(ids))
+    build(NAME, tmp_path / "data", three)
+    for split, ids in lists.items():
+        assert set(records(tmp_path / "data", NAME, split)) == set(ids)

@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 from raw_folders import (
     SIZE,
-    drawn_labels,
     encoded,
     good_folder,
     jpeg,
     png,
     put_label,
     put_photo,
+    random_labels,
     records,
     turned_photo,
     write,
@@ -46,7 +46,7 @@ def test_labels_of_a_listed_test_split_are_kept(tmp_path, line):
     write(raw / "test.txt", f"{line}\n")
     build("folder", tmp_path / "data", raw, hierarchy=hierarchy)
     built = records(tmp_path / "data", "folder", "test")
-    np.testing.assert_array_equal(built["good1"][1], drawn_labels(SIZE, 1))
+    np.testing.assert_array_equal(built["good1"][1], random_labels(SIZE, 1))
 
 
 def test_a_test_split_without_labels_gets_none_that_count(tmp_path):
@@ -77,7 +77,7 @@ def built_alone(tmp_path, name) -> tuple[bytes, np.ndarray]:
 )  # fmt: skip
 @pytest.mark.parametrize("width", [5, 8])
 def test_labels_of_every_depth_are_read_by_value(tmp_path, depth, palette, width):
-    ids = drawn_labels((6, width), classes=2 if depth == 1 else 4)
+    ids = random_labels((6, width), classes=2 if depth == 1 else 4)
     if depth >= 8:
         ids[0, 0] = 255
     write(tmp_path / "raw" / "images" / "a.jpg", jpeg(ids.shape))
@@ -86,14 +86,14 @@ def test_labels_of_every_depth_are_read_by_value(tmp_path, depth, palette, width
 
 
 def test_transparency_does_not_change_labels(tmp_path):
-    ids = drawn_labels(SIZE)
+    ids = random_labels(SIZE)
     data = encoded(Image.fromarray(ids), "PNG", transparency=0)
     put_label(tmp_path / "raw", "a", data)
     np.testing.assert_array_equal(built_alone(tmp_path, "a")[1], ids)
 
 
 def test_labels_that_fit_the_stored_pixels_of_a_turned_photo_are_untouched(tmp_path):
-    data, ids = turned_photo((6, 5)), drawn_labels((6, 5))
+    data, ids = turned_photo((6, 5)), random_labels((6, 5))
     write(tmp_path / "raw" / "images" / "a.jpg", data)
     write(tmp_path / "raw" / "labels" / "a.png", png(ids))
     image, labels = built_alone(tmp_path, "a")
