@@ -6,8 +6,8 @@ import sys
 
 from absl import flags
 
-from hparse_jax.data.build import DATASETS, IGNORED, RawProblems, build, check_raw, target_folder
-from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.data.build import DATASETS, IGNORED, RawProblems, build, check_raw
+from hparse_jax.data.dataset import VERSION, BuiltDataset
 from hparse_jax.data.raw.records import left_out
 from hparse_jax.data.report import REPORT
 from hparse_jax.errors import UsageError
@@ -57,7 +57,8 @@ def check_and_print(
     tally = check_raw(dataset, manual_dir, hierarchy)
     counts = [f"{tally.photos} photos are good"]
     counts += [left_out(len(tally.left_out), tally.unmapped)] if tally.left_out else []
-    print(*tally.problems, f"{', '.join(counts)}, {len(tally.problems)} problems", sep="\n")
+    counts += [f"{len(tally.problems)} problems"]
+    print(*tally.problems, ", ".join(counts), sep="\n")
     return 1 if tally.problems else 0
 
 
@@ -65,24 +66,21 @@ def build_and_print(
     dataset: str,
     data_dir: str | os.PathLike,
     manual_dir: str | os.PathLike | None = None,
-    *,
-    hierarchy: str | None = None,
-    name: str = "folder",
     **options,
 ) -> pathlib.Path:
-    """`build`, and prints what was built, or on stderr what stopped it."""
-    known = target_folder(dataset, data_dir, name=name, hierarchy=hierarchy).exists()
+    """`build` with these arguments; prints what was built, or on stderr what stopped it."""
+    before = set(pathlib.Path(data_dir).absolute().glob(f"*/{VERSION}"))
     try:
-        folder = build(dataset, data_dir, manual_dir, hierarchy=hierarchy, name=name, **options)
+        folder = build(dataset, data_dir, manual_dir, **options)
     except RawProblems as error:
         print(*error.problems[:_SHOWN], sep="\n", file=sys.stderr)
         raise
     built = BuiltDataset(folder.parent.name, data_dir)
-    state = "already built" if known else "built"
-    print(f"{built.name} is {state} in {folder}: {_contents(built)}")
-    if known:
+    if folder in before:
+        print(f"{built.name} is already built in {folder}: {_contents(built)}")
         print("remove that folder to build it again from changed raw files")
     else:
+        print(f"{built.name} is built in {folder}: {_contents(built)}")
         print(_table(built.metadata))
     if options.get("report"):
         print(f"report: {folder / REPORT}")

@@ -71,8 +71,9 @@ def build(
     A build that fails or is interrupted leaves nothing that reads as a dataset. Raises InputError
     for wrong arguments and for raw files that are missing or wrong (RawProblems: several).
     """
-    target = target_folder(dataset, data_dir, name=name, hierarchy=hierarchy)
-    name = target.parent.name
+    _check_arguments(dataset, name, hierarchy)
+    name = name if DATASETS[dataset].own else dataset
+    target = dataset_folder(name, data_dir)
     if report:
         require_matplotlib()
     if target.exists():
@@ -109,18 +110,6 @@ def check_raw(
     return tally
 
 
-def target_folder(
-    dataset: str,
-    data_dir: str | os.PathLike,
-    *,
-    name: str = _DEFAULT_NAME,
-    hierarchy: str | None = None,
-) -> pathlib.Path:
-    """Where `build` with these arguments writes. Raises InputError for wrong ones."""
-    _check_arguments(dataset, name, hierarchy)
-    return dataset_folder(name if DATASETS[dataset].own else dataset, data_dir)
-
-
 def _check_arguments(dataset: str, name: str, hierarchy: str | None) -> None:
     if dataset not in DATASETS:
         raise InputError(
@@ -135,7 +124,7 @@ def _check_arguments(dataset: str, name: str, hierarchy: str | None) -> None:
             "hierarchy is missing (--hierarchy): the file that names the classes of your labels"
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InputError(f"name={name}: small letters, digits and _, the first a letter")
+        raise InputError(f"name={name}: use lower-case letters, digits and _, a letter first")
     if name in DATASETS and not DATASETS[name].own:
         raise InputError(f"name={name}: is the name of another dataset; choose your own")
 
@@ -168,10 +157,9 @@ def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | N
                 f"manual_dir is missing (--manual_dir): {dataset} is built from {layout.wanted}"
             )
         raw = pathlib.Path(manual_dir).absolute()
-        state = "no such folder"
-        if raw.exists():
-            state = "empty" if raw.is_dir() else "not a folder"
-        if state != "empty" or not any(raw.iterdir()):
+        if not raw.is_dir() or not any(raw.iterdir()):
+            state = "is not a folder" if raw.exists() else "no such folder"
+            state = "is empty" if raw.is_dir() else state
             raise InputError(f"manual_dir={manual_dir}: {state}; give {layout.wanted}")
     return layout.find(raw, get_hierarchy(hierarchy)) if layout.own else layout.find(raw)
 

@@ -12,12 +12,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import (
-    Hierarchy,
-    get_hierarchy,
-    hierarchy_from_json,
-    shipped_hierarchies,
-)
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy, hierarchy_from_json, shipped_hierarchies
 from hparse_jax.storage import read_ahead
 
 VERSION = "1.0.0"
@@ -35,13 +30,9 @@ class BuiltDataset:
         """Raises InputError when data_dir holds no such dataset, or a broken one."""
         self.name = name
         self.folder = dataset_folder(name, data_dir)
-        if name in shipped_hierarchies():
-            self._command = f"hparse build {name} --data_dir={data_dir}"
-        else:
-            self._command = (
-                f"hparse build folder --name={name} --manual_dir=RAW --hierarchy=FILE "
-                f"--data_dir={data_dir}"
-            )
+        own = f"folder --name={name} --manual_dir=RAW --hierarchy=FILE"
+        built = name if name in shipped_hierarchies() else own
+        self._command = f"hparse build {built} --data_dir={data_dir}"
         if not self.folder.is_dir():
             raise InputError(
                 f"data_dir={data_dir}: no built dataset {name!r} in "

@@ -20,8 +20,7 @@ from hparse_jax.storage import write_bytes
 REPORT = "report.jpg"
 _SAMPLES = 6
 _HEIGHT, _WIDEST = 320, 960  # pixels of a photo in the picture
-_NARROWEST_CHART, _WIDEST_CHART = 900, 1500  # pixels
-_DOTS = 100  # pixels an inch of the chart
+_CHART, _DOTS = 1200, 100  # pixels: width of the chart, an inch of it
 
 
 def require_matplotlib() -> None:
@@ -41,10 +40,8 @@ def draw_report(dataset: BuiltDataset) -> pathlib.Path:
     for index in np.linspace(0, len(records) - 1, min(_SAMPLES, len(records))).astype(int):
         _, image, labels = decode(records[int(index)], dataset.hierarchy)
         rows.append(_row(image, labels, dataset.hierarchy))
-    samples = contact_sheet(rows, _HEIGHT)
-    width = int(np.clip(samples.shape[1], _NARROWEST_CHART, _WIDEST_CHART))
     path = dataset.folder / REPORT
-    write_bytes(path, picture_jpeg(_stacked(_chart(dataset, width), samples)))
+    write_bytes(path, picture_jpeg(_stacked(_chart(dataset), contact_sheet(rows, _HEIGHT))))
     return path
 
 
@@ -63,7 +60,7 @@ def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np
     return row
 
 
-def _chart(dataset: BuiltDataset, width: int) -> UInt8[np.ndarray, "H W 3"]:
+def _chart(dataset: BuiltDataset) -> UInt8[np.ndarray, "H W 3"]:
     """Bars for each class but background: the photos that hold it, and its share of the pixels."""
     import matplotlib  # an extra, and slow to import
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -79,7 +76,7 @@ def _chart(dataset: BuiltDataset, width: int) -> UInt8[np.ndarray, "H W 3"]:
     counts = ", ".join(f"{photos} {split}" for split, photos in dataset.splits.items())
     # whatever the user's matplotlibrc says, the same picture
     with matplotlib.rc_context(matplotlib.rcParamsDefault):
-        size = width / _DOTS, 1.1 + 0.24 * len(order)
+        size = _CHART / _DOTS, 1.1 + 0.24 * len(order)
         figure = Figure(size, _DOTS, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # inches
@@ -90,9 +87,7 @@ def _chart(dataset: BuiltDataset, width: int) -> UInt8[np.ndarray, "H W 3"]:
             (panels[1], "share of all pixels", shares, "{:.2f} %"),
         ):
             colours = np.array(dataset.hierarchy.palette)[order] / 255
-            bars = axes.barh(
-                range(len(order)), values[order], color=colours, edgecolor="#404040", linewidth=0.6
-            )
+            bars = axes.barh(range(len(order)), values[order], color=colours, edgecolor="black")
             axes.bar_label(bars, [text.format(v) for v in values[order]], padding=3, fontsize=9)
             axes.set_title(title, loc="left", fontsize=11)
             axes.set_yticks(range(len(order)), [nodes[i] for i in order])
@@ -107,7 +102,6 @@ def _chart(dataset: BuiltDataset, width: int) -> UInt8[np.ndarray, "H W 3"]:
 
 def _stacked(top: np.ndarray, bottom: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
     width = max(top.shape[1], bottom.shape[1])
-    sheet = np.full((len(top) + len(bottom), width, 3), 255, np.uint8)
-    sheet[: len(top), : top.shape[1]] = top
-    sheet[len(top) :, : bottom.shape[1]] = bottom
-    return sheet
+    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
+    wide = [cv2.copyMakeBorder(x, 0, 0, 0, width - x.shape[1], **white) for x in (top, bottom)]
+    return np.concatenate(wide)

@@ -56,9 +56,8 @@ def test_bars_are_as_long_as_the_classes_are_frequent(raw):
         write(raw / "labels" / f"{name}.png", png(ids.reshape(SIZES[name])))
     build_people(raw)
     dataset = BuiltDataset("people", raw.parent / "data")
-    chart = report._chart(dataset, 1000)
-    assert chart.shape[1] == 1000
-    first_panel = chart[:, :500].astype(int)
+    chart = report._chart(dataset)
+    first_panel = chart[:, : chart.shape[1] // 2].astype(int)
     lengths = [
         (np.abs(first_panel - colour).max(-1) < 3).sum(1).max()
         for colour in dataset.hierarchy.palette[1:]

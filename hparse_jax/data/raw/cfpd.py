@@ -97,9 +97,7 @@ def _text(dataset: h5py.Dataset) -> str:
 
 
 def _cells(file: h5py.File, name: str, mat: pathlib.Path) -> np.ndarray:
-    if name not in file:
-        raise InputError(f"{mat}: holds no {name}; is this CFPD's file?")
-    return np.ravel(file[name][()])
+    return np.ravel(_field(file, name, str(mat))[()])
 
 
 def _names(mat: pathlib.Path) -> list[str]:
@@ -113,7 +111,7 @@ def _names(mat: pathlib.Path) -> list[str]:
 
 def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
     if name not in entry:
-        raise InputError(f"{where}: has no {name}; is this CFPD's file?")
+        raise InputError(f"{where}: holds no {name}; is this CFPD's file?")
     return entry[name]
 
 

@@ -14,16 +14,7 @@ import numpy as np
 
 from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import (
-    PHOTOS,
-    Labels,
-    LeftOut,
-    Sample,
-    Source,
-    file_place,
-    pair,
-    photo_bytes,
-)
+from hparse_jax.data.raw.source import PHOTOS, Labels, LeftOut, Sample, Source, file_source, pair
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -106,13 +97,11 @@ def find(files: Files, listed: dict[str, str]) -> Source:
             files, files.problems, "photos", _LABELS, split, name, (".mat",), without=tags_only
         )
     tagged = len(tags_only & set(files.stems("photos", PHOTOS)))
-    return Source(
+    return file_source(
+        files,
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
-        read_image=functools.partial(photo_bytes, files),
         read_labels=functools.partial(_read_labels, files, tuple(names)),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
         notes={"tags_only": tagged},
     )
 

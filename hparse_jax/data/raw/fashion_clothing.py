@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from hparse_jax.data.raw import cfpd, clothing_co_parsing, fashionista
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Labels, Layout, Sample, Source, find_list, read_ids
+from hparse_jax.data.raw.source import Layout, Sample, Source, find_list, read_ids
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -70,9 +70,9 @@ def find(manual_dir: pathlib.Path) -> Source:
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
-        read_image=functools.partial(_read_image, sources),
-        read_labels=functools.partial(_read_labels, sources),
-        place=functools.partial(_place, sources),
+        read_image=functools.partial(_delegate, sources, "read_image"),
+        read_labels=functools.partial(_delegate, sources, "read_labels"),
+        place=functools.partial(_delegate, sources, "place"),
         problems=problems,
         shares=SHARES,
         splits=tuple(lists or own),
@@ -116,16 +116,9 @@ def _take_listed(
     return taken
 
 
-def _read_image(sources: dict[str, Source], sample: Sample) -> bytes:
-    return sources[sample.family].read_image(sample)
-
-
-def _read_labels(sources: dict[str, Source], sample: Sample) -> Labels:
-    return sources[sample.family].read_labels(sample)
-
-
-def _place(sources: dict[str, Source], sample: Sample, name: str) -> str:
-    return sources[sample.family].place(sample, name)
+def _delegate(sources: dict[str, Source], reader: str, sample: Sample, *more):
+    """The reader of the dataset that a sample comes from."""
+    return getattr(sources[sample.family], reader)(sample, *more)
 
 
 LAYOUT = Layout(

@@ -117,9 +117,7 @@ class Files:
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            problem = f"{str(path)!a}: its name is not UTF-8; rename the file"
-            if problem not in self.problems:
-                self.problems.append(problem)
+            self._note(f"{str(path)!a}: its name is not UTF-8; rename the file")
             return False
         return True
 
@@ -131,12 +129,14 @@ class Files:
             target = pathlib.Path("nowhere")
         if target.is_relative_to(self.root.resolve()):
             return False
-        problem = (
+        self._note(
             f"{path}: a link to {target}, outside the raw folder; put the files themselves there"
         )
-        if problem not in self.problems:
-            self.problems.append(problem)
         return True
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:  # folders are walked more than once
+            self.problems.append(problem)
 
     def _index(self, folder: str, archive: pathlib.Path) -> dict[str, str]:
         """Name -> member of an archive; members lie in `folder`, whether they say so or not."""

@@ -15,15 +15,7 @@ import re
 
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import png_source
-from hparse_jax.data.raw.source import (
-    Layout,
-    Sample,
-    Source,
-    find_list,
-    find_root,
-    pair,
-    read_ids,
-)
+from hparse_jax.data.raw.source import Layout, Sample, Source, find_list, find_root, pair, read_ids
 from hparse_jax.hierarchy import Hierarchy
 
 _SHARES = {"train": 0.9, "val": 0.1}

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Labels, Sample, Source, file_place, photo_bytes
+from hparse_jax.data.raw.source import Labels, Sample, Source, file_source
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
@@ -22,15 +22,8 @@ def read_png(files: Files, hierarchy: Hierarchy, sample: Sample) -> Labels:
 
 def png_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more) -> Source:
     """The source of photos and label PNGs that are files; more: further fields of `Source`."""
-    return Source(
-        hierarchy=hierarchy,
-        samples=samples,
-        read_image=functools.partial(photo_bytes, files),
-        read_labels=functools.partial(read_png, files, hierarchy),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
-        **more,
-    )
+    read_labels = functools.partial(read_png, files, hierarchy)
+    return file_source(files, hierarchy=hierarchy, samples=samples, read_labels=read_labels, **more)
 
 
 def png_labels(data: bytes, where: str, hierarchy: Hierarchy) -> Labels:

@@ -21,11 +21,10 @@ from hparse_jax.data.raw.source import (
     Layout,
     Sample,
     Source,
-    file_place,
+    file_source,
     find_list,
     find_root,
     pair,
-    photo_bytes,
 )
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -63,14 +62,12 @@ def find(manual_dir: pathlib.Path) -> Source:
             continue
         samples += pair(files, files.problems, _IMAGES, labels, split, listed, (suffix,))
     hierarchy = get_hierarchy("pascal_person_part")
-    read = functools.partial(read_png, files, hierarchy)
-    return Source(
+    read_merged = functools.partial(read_png, files, hierarchy)
+    return file_source(
+        files,
         hierarchy=hierarchy,
         samples=samples,
-        read_image=functools.partial(photo_bytes, files),
-        read_labels=read if merged else functools.partial(read_parts, files),
-        place=functools.partial(file_place, files),
-        problems=files.problems,
+        read_labels=read_merged if merged else functools.partial(read_parts, files),
         splits=("train", "val"),
         notes={
             "splits": "lists of the raw folder",

@@ -6,6 +6,7 @@ encoding and writing are the same for all of them. `LAYOUT` in it declares what 
 
 import collections
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -101,8 +102,17 @@ def photo_bytes(files: Files, sample: Sample) -> bytes:
     return files.read(sample.image)
 
 
-def file_place(files: Files, sample: Sample, name: str) -> str:
-    """The `place` of sources whose names are those of files."""
+def file_source(files: Files, **fields) -> Source:
+    """A source whose photos and labels are files of `files`; fields: the others of `Source`."""
+    return Source(
+        read_image=functools.partial(photo_bytes, files),
+        place=functools.partial(_file_place, files),
+        problems=files.problems,
+        **fields,
+    )
+
+
+def _file_place(files: Files, sample: Sample, name: str) -> str:
     return files.where(name)
 
 
