@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
+from hparse_jax.commands.build import build_and_print
 from hparse_jax.commands.predict import predict
 from hparse_jax.config import Config
-from hparse_jax.data.build import build
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
@@ -58,7 +58,7 @@ def main() -> int:
     """Runs the demo; the exit code of training when that was stopped, else 0."""
     begin = time.perf_counter()
     show("build synthetic", f"--data_dir={DATA}")
-    build("synthetic", DATA)
+    build_and_print("synthetic", DATA)
 
     show("train --config=configs/synthetic.py", f"--workdir={RUN}", *map(as_flag, OVERRIDES))
     code = train(configured(), RUN)
