@@ -1,31 +1,32 @@
 """The command line: `hparse VERB ...`, the same as `python -m hparse_jax VERB ...`.
 
 Exit codes: 0 when everything asked was done; 1 for a wrong input, told in one line on stderr;
-2 for a wrong usage. A verb's module has `define_flags()` and `main(arguments) -> int | None`.
+2 for wrong usage. The module of a verb is `commands.VERB`, with `define_flags()`,
+`main(arguments) -> int | None` and, where --help lists more than flags, `help_sections()`.
 """
 
+import collections
 import difflib
+import errno
 import importlib
 import inspect
+import os
 import re
-import runpy
 import sys
+import textwrap
+import types
 
 from absl import flags
 
 import hparse_jax
-from hparse_jax.config import Config, flat
 from hparse_jax.errors import InputError, UsageError
 
 VERBS = {
-    "build": ("hparse_jax.commands.build", "turn a raw dataset into the form that training reads"),
-    "train": ("hparse_jax.commands.train", "train a parser, or go on with a stopped run"),
-    "evaluate": ("hparse_jax.commands.evaluate", "score a trained parser on a labelled split"),
-    "import-weights": (
-        "hparse_jax.commands.import_weights",
-        "turn published PyTorch weights into a workdir",
-    ),
-    "predict": ("hparse_jax.commands.predict", "parse photographs and folders of photographs"),
+    "build": "convert a raw dataset into the files that training reads",
+    "train": "train a parser, or resume a run",
+    "evaluate": "score a trained parser on a labelled split",
+    "import-weights": "convert published PyTorch weights into a workdir",
+    "predict": "parse photographs and folders of photographs",
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]
@@ -33,34 +34,50 @@ USAGE = """usage: hparse VERB [--flag=value ...]
 {verbs}
 
 hparse VERB --help lists the flags of a verb; hparse --version prints the version.
-""".format(verbs="\n".join(f"  {verb:10}{purpose}" for verb, (_, purpose) in VERBS.items()))
+""".format(verbs="\n".join(f"  {verb:16}{purpose}" for verb, purpose in VERBS.items()))
 
-_KINDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    tuple: "numbers in a row: 1,2",
+_OS_ERRORS = {
+    errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "exists already and is a file; give the path of a folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
+    errno.EISDIR: "is a folder; give the path of a file",
+    errno.EACCES: "permission denied; change the permissions, or give another path",
+    errno.EROFS: "cannot be written, the file system is read-only; give another path",
+    errno.ENOSPC: "no space left on the disk",
 }
 
 
 def main() -> int:
     """Runs the verb in `sys.argv` and returns the process's exit code."""
     verb, *arguments = sys.argv[1:] or [""]
-    if verb in ("--help", "-h", "help"):
-        print(USAGE, end="")
-        return 0
     if verb == "--version":
         print(f"hparse_jax {hparse_jax.__version__}")
         return 0
+    if verb in ("--help", "-h", "help"):
+        if not arguments:
+            print(USAGE, end="")
+            return 0
+        verb, arguments = arguments[0], ["--help"]
     if verb not in VERBS:
-        print(f"hparse: {_unknown_verb(verb)}\n\n{USAGE}", end="", file=sys.stderr)
+        close = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        told = f"no verb {verb!r}{hint}" if verb else "which verb?"
+        print(f"hparse: {told}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     try:
-        return _run(verb, arguments)
-    except UsageError as error:
+        module = importlib.import_module(f"hparse_jax.commands.{verb.replace('-', '_')}")
+        module.define_flags()
+        if {"--help", "-h"} & set(arguments):
+            print(_help(module), flush=True)
+            return 0
+        return module.main(_parse_flags(module, arguments)) or 0
+    except (UsageError, flags.Error) as error:
         print(f"hparse {verb}: {_line(error)}", file=sys.stderr)
         print(f"usage: hparse {verb} [--flag=value ...]; see hparse {verb} --help", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # nobody reads on, as in `hparse train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (InputError, OSError) as error:
         print(f"hparse {verb}: {_line(error)}", file=sys.stderr)
         return 1
@@ -68,86 +85,89 @@ def main() -> int:
         return 130
 
 
-def _run(verb: str, arguments: list[str]) -> int:
-    module = importlib.import_module(VERBS[verb][0])
-    module.define_flags()
-    if {"--help", "-h", "--helpshort", "--helpfull"} & set(arguments):
-        purpose, usage = inspect.getdoc(module), inspect.getdoc(module.main) or ""
-        print(purpose, usage, flags.FLAGS.module_help(module), sep="\n\n")
-        return 0
-    return module.main(_parse_flags(verb, arguments)) or 0
+def _help(module: types.ModuleType) -> str:
+    """What a verb does, its flags with their defaults, and its further sections."""
+    rows = []
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        meaning = flag.help
+        if isinstance(flag, flags.EnumFlag):  # absl's help of it: "<one|two>: meaning"
+            meaning = f"{meaning.partition('>: ')[2]} One of {', '.join(flag.parser.enum_values)}."
+        if flag.validators:
+            meaning += " Required."
+        elif isinstance(flag.default, str | int | float) and flag.default is not False:
+            meaning += f" (default: {flag.default})"
+        rows.append((f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}", meaning))
+    sections = {"flags:": rows}
+    if hasattr(module, "help_sections"):
+        sections |= module.help_sections()
+    lines = [inspect.getdoc(module), "", inspect.getdoc(module.main) or ""]
+    for title, rows in sections.items():
+        lines += ["", title]
+        column = max(len(name) for name, _ in rows) + 4
+        for name, meaning in rows:
+            left = f"  {name:{column - 2}}"
+            lines.append(
+                textwrap.fill(
+                    left + meaning, 100, subsequent_indent=" " * column, break_on_hyphens=False
+                )
+            )
+    return "\n".join(lines)
 
 
-def _parse_flags(verb: str, arguments: list[str]) -> list[str]:
+def _parse_flags(module: types.ModuleType, arguments: list[str]) -> list[str]:
     """Sets absl's flags and returns the positional arguments.
 
-    Raises UsageError, or InputError when the config file or one of its fields is wrong.
+    Raises UsageError, or the InputError that the parser of a flag raised.
     """
-    if "config" in flags.FLAGS:
-        _check_config(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    arguments = [_underscored(argument) for argument in arguments[:end]] + arguments[end:]
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments
     try:
-        return flags.FLAGS([f"hparse {verb}", *arguments])[1:]
-    except flags.Error as error:
-        message = _line(error)
-        field = re.match(r"flag --config\.([^=]+)=(.*?): ", message)
-        if field:
-            kind = _KINDS.get(type(flat(Config())[field[1]]), "text")
-            raise InputError(f"config.{field[1]}={field[2]}: must be {kind}") from error
-        missing = re.findall(r"Flag --(\w+) must have a value", message)
-        if missing:
-            message = "missing " + ", ".join(f"--{name}=..." for name in missing)
-        raise UsageError(message) from error
+        positional = flags.FLAGS(["hparse", *arguments])[1:]
+    except (flags.Error, ValueError) as error:
+        if isinstance(error.__context__, InputError):
+            raise error.__context__ from None
+        raise UsageError(_flag_error(module, error)) from error
+    names = [a.lstrip("-").partition("=")[0] for a in arguments[:end] if a.startswith("-")]
+    names = [name if name in flags.FLAGS else name.removeprefix("no") for name in names]
+    for name, count in collections.Counter(names).items():
+        if count > 1 and name in flags.FLAGS:
+            raise UsageError(f"--{name} is given {count} times; give it once")
+    return positional
 
 
-def _check_config(arguments: list[str]) -> None:
-    """Raises InputError when `--config` or a `--config.field` among the arguments cannot be used.
-
-    ml_collections would say so with a traceback, or, for a missing file, at the first access.
-    """
-    path = ""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if re.fullmatch(r"--?config(=.*)?", argument):
-            path = argument.partition("=")[2] or following
-        override = re.match(r"--?(?:no)?config\.([^=]+)", argument)
-        if override and not path:
-            raise UsageError(f"give --config=FILE before --config.{override[1]}")
-        if override and override[1] not in flat(Config()):
-            raise InputError(f"config.{override[1]}: no such field; {_close_fields(override[1])}")
-    if not path:
-        return
-    file, *variant = path.split(":", 1)  # FILE:TEXT calls get_config(TEXT)
-    try:
-        made = runpy.run_path(file)["get_config"](*variant)
-    except InputError:
-        raise
-    except Exception as error:  # a config file is a program: it can fail in any way
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{file}: cannot read this config file ({reason})") from error
-    if not isinstance(made, Config):
-        raise InputError(
-            f"{file}: get_config() returned a {type(made).__name__}; "
-            "it must return a hparse_jax.config.Config"
-        )
+def _underscored(argument: str) -> str:
+    """`--skip-bad=x-y` -> `--skip_bad=x-y`: both spellings of a flag work."""
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name[:2] == "--" else argument
 
 
-def _close_fields(name: str) -> str:
-    known = list(flat(Config()))
-    last = name.rpartition(".")[2]
-    close = [field for field in known if last in field] or difflib.get_close_matches(name, known)
-    return f"close are {', '.join(close)}" if close else f"known are {', '.join(known)}"
-
-
-def _unknown_verb(verb: str) -> str:
-    if not verb:
-        return "which verb?"
-    close = difflib.get_close_matches(verb, VERBS, 1)
-    return f"no verb {verb!r}" + (f"; did you mean {close[0]}?" if close else "")
+def _flag_error(module: types.ModuleType, error: Exception) -> str:
+    """absl's message about a flag in one sentence that names the flag and what it takes."""
+    message = _line(error)
+    if isinstance(error, flags.UnrecognizedFlagError):
+        known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)]
+        close = difflib.get_close_matches(error.flagname, known, 1)
+        return f"no flag --{error.flagname}" + (f"; did you mean --{close[0]}?" if close else "")
+    missing = re.findall(r"Flag --(\w+) must have a value", message)
+    if missing:
+        return "missing " + ", ".join(f"--{name}=..." for name in missing)
+    wrong = re.match(r"flag (--(\w+)=.*?): ", message)
+    if wrong:
+        flag = flags.FLAGS[wrong[2]]
+        if flag.boolean:
+            return f"{wrong[1]}: takes only true or false; without a value it means true"
+        takes = flag.parser.syntactic_help  # "an integer", "a positive number", or nothing
+        return f"{wrong[1]}: must be {takes}" if takes else message.removeprefix("flag ")
+    return message
 
 
 def _line(error: Exception) -> str:
     """The message in one line; the type's name when there is no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    message = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _OS_ERRORS:
+        message = f"{error.filename2 or error.filename}: {_OS_ERRORS[error.errno]}"
+    return " ".join(message.split()) or type(error).__name__
 
 
 if __name__ == "__main__":  # worker processes import this module again

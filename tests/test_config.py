@@ -6,8 +6,9 @@ import json
 import pytest
 
 from hparse_jax import config as config_lib
-from hparse_jax.config import Config, flat, from_json, validate
+from hparse_jax.config import Config, flat, from_json, settings, validate
 from hparse_jax.errors import InputError
+from hparse_jax.models.build import NETWORKS
 
 
 def changed(field: str, value) -> Config:
@@ -79,9 +80,19 @@ def test_an_unknown_field_is_named(tree, field):
         ("loss.structure_stride", 473),
         ("eval_scales", (1.0, 0.0)),
         ("eval_scales", (0.001,)),
+        ("eval_scales", (1.0, 10.5)),
         ("eval_batch_size", 0),
         ("keep_checkpoints", 0),
         ("seed", -1),
+        ("seed", True),
+        ("batch_size", 2.5),
+        ("batch_size", "many"),
+        ("crop", (257.0, 129.0)),
+        ("flip", 1),
+        ("dataset", None),
+        ("channels", "grey"),
+        ("mean", (0.0, 0.0, float("nan"))),
+        ("model", None),
         ("steps", -1),
         ("epochs", -1),
         ("workers", -1),
@@ -110,12 +121,47 @@ def test_an_unknown_field_is_named(tree, field):
         ("loss.auxiliary_weight", -0.4),
         ("loss.lovasz_weight", -0.4),
         ("loss.structure", "ssl"),
+        ("loss.structure_constants", "ours"),
     ],
 )
 def test_a_wrong_value_is_one_line_naming_its_field(field, value):
     with pytest.raises(InputError, match=rf"^config\.{field}=") as error:
         validate(changed(field, value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("crop", (257,), "257: must be two whole numbers above 0, e.g. 473,473"),
+        ("crop", [257, 129], "[257, 129]: must be a tuple: (257, 129)"),
+        ("batch_size", "8", "'8': must be a whole number above 0"),
+        ("std", (1.0, 2.0), "1.0,2.0: must be three numbers above 0, e.g. 58.395,57.12,57.375"),
+        ("eval_scales", (), "(): must be numbers from 0.1 to 10, e.g. 1,0.5"),
+        ("optimizer.momentum", -1, "-1: must be a number from 0 up"),
+        ("model.bottom_up", "yes", "yes: must be true or false"),
+        ("model.depth", 19, "19: must be one of 18, 34, 50, 101"),
+        ("data_dir", 7, "7: must be text"),
+    ],
+)
+def test_a_message_says_what_the_field_takes(field, value, message):
+    with pytest.raises(InputError) as error:
+        validate(changed(field, value))
+    assert str(error.value) == f"config.{field}={message}"
+
+
+def test_the_networks_of_the_config_are_those_that_can_be_built():
+    assert set(settings()["model.name"].metadata["choices"]) == set(NETWORKS)
+
+
+def test_every_field_says_what_it_means():
+    for name, field in settings().items():
+        assert len(field.metadata["meaning"]) > 8, name
+
+
+def test_a_misspelled_attribute_is_refused():
+    with pytest.raises(AttributeError, match="bach_size"):
+        Config().bach_size = 8
 
 
 def test_steps_and_epochs_cannot_both_be_zero():

@@ -1,45 +1,57 @@
-"""The command line's exit codes and messages, seen from outside in real processes.
+"""The command line's exit codes and messages.
 
-The verbs are stood in for by one tiny module, so that nothing here trains or reads pictures.
+One tiny module stands in for the verb `train`, so that nothing here trains or reads photos.
 """
 
 import ast
-import os
+import importlib
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from command_line import hparse
 
 from hparse_jax.__main__ import VERBS
 
-# A verb that needs a config and a workdir, and fails as its first positional argument says.
-VERB = '''"""A stand-in.
+ROOT = pathlib.Path(__file__).parents[1]
+# A verb that fails as its first positional argument says.
+VERB = r'''"""A stand-in.
 
 Its second paragraph.
 """
+import os
 from absl import flags
-from hparse_jax import config
 from hparse_jax.errors import InputError, UsageError
-from ml_collections import config_flags
+
+class Unreadable(flags.ArgumentParser):
+    def parse(self, text):
+        raise InputError(f"{text}: cannot be read")
 
 def define_flags():
-    config_flags.DEFINE_config_file("config", None, "file with get_config()")
-    flags.DEFINE_string("workdir", None, "folder of the run")
-    flags.DEFINE_integer("step", 0, "which checkpoint")
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_integer("step", 7, "Which checkpoint, " + 12 * "long words " + "end.")
+    flags.DEFINE_integer("size", None, "Photos at a time.", lower_bound=1)
+    flags.DEFINE_enum("format", None, ["one-way", "two-way"], "What it is.")
+    flags.DEFINE_bool("skip_bad", False, "Without the bad ones.")
+    flags.DEFINE(Unreadable(), "input", None, "Never readable.")
 
 def main(arguments):
     "`hparse train PHOTO...`"
-    settings = flags.FLAGS.config
-    config.validate(settings)
+    values = flags.FLAGS
     match arguments:
         case ["input"]:
-            raise InputError("photo.jpg: is\\nbroken; take another")
+            raise InputError("photo.jpg: is\nbroken; take another")
         case ["surplus"]:
             raise UsageError("no arguments but flags, not surplus")
+        case ["mkdir"]:
+            os.mkdir(values.workdir)
+        case ["open"]:
+            open(values.workdir)
         case ["denied"]:
             raise PermissionError(13, "Permission denied", "/out")
+        case ["unnamed"]:
+            raise OSError("the disk is gone")
         case ["interrupt"]:
             raise KeyboardInterrupt
         case ["terminated"]:
@@ -48,35 +60,19 @@ def main(arguments):
             raise RuntimeError("a bug")
         case ["some failed"]:
             return 1
-    print([arguments, flags.FLAGS.workdir, settings.crop, settings.model.depth, settings.flip])
+    print([arguments, values.workdir, values.step, values.format, values.skip_bad])
 '''
-COMMAND = """
-import sys
-from hparse_jax import __main__
-__main__.VERBS["train"] = ("stand_in", "")
-sys.exit(__main__.main())
-"""
-GOOD = "from hparse_jax.config import Config\ndef get_config(depth='101'):\n    config = Config()\n"
-GOOD += "    config.model.depth = int(depth)\n    return config\n"
 
 
-@pytest.fixture
-def hparse(tmp_path):
-    """Runs `hparse ARGUMENTS` in a folder that holds good.py; returns the finished process."""
+@pytest.fixture(autouse=True)
+def stand_in(tmp_path, monkeypatch):
+    """The stand-in for the verb `train`, in a folder that holds a file a.json."""
     (tmp_path / "stand_in.py").write_text(VERB)
-    (tmp_path / "good.py").write_text(GOOD)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("stand_in")
+    monkeypatch.setitem(sys.modules, "hparse_jax.commands.train", module)
 
 
 def told(process: subprocess.CompletedProcess, code: int) -> str:
@@ -89,117 +85,138 @@ def told(process: subprocess.CompletedProcess, code: int) -> str:
     return lines[0]
 
 
-def test_flags_overrides_and_positional_arguments_reach_the_verb(hparse):
-    done = hparse(
-        *("train", "a.jpg", "--config=good.py:50", "--workdir=w", "--config.crop=257,129"),
-        *("--noconfig.flip", "b.jpg"),
-    )
-    assert told_nothing(done) == [["a.jpg", "b.jpg"], "w", (257, 129), 50, False]
-
-
-def told_nothing(process: subprocess.CompletedProcess) -> list:
-    assert (process.returncode, process.stderr) == (0, "")
-    return ast.literal_eval(process.stdout)
+@pytest.mark.parametrize("spelling", ["--skip_bad", "--skip-bad"])
+def test_flags_and_positional_arguments_reach_the_verb(spelling):
+    done = hparse("train", "a.jpg", "--workdir", "my-run", spelling, "b.jpg", "--", "--skip-it")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ast.literal_eval(done.stdout) == [
+        ["a.jpg", "b.jpg", "--skip-it"],
+        "my-run",
+        7,
+        None,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "which verb?"),
-        (["trian"], "did you mean train?"),
-        (["train", "--config=good.py"], "missing --workdir"),
-        (["train", "--workdir=w"], "missing --config"),
-        (["train", "--workdir=w", "--config=good.py", "--wrkdir=w"], "wrkdir"),
-        (["train", "--workdir=w", "--config=good.py", "--step=last"], "--step=last"),
-        (["train", "--workdir=w", "--config.seed=1", "--config=good.py"], "before --config.seed"),
-        (["train", "surplus", "--workdir=w", "--config=good.py"], "not surplus"),
+        (["trian"], "no verb 'trian'; did you mean train?"),
+        (["trian", "--help"], "did you mean train?"),
+        (["help", "trian"], "did you mean train?"),
+        (["evalute", "--workdir=w"], "did you mean evaluate?"),
+        (["train"], "missing --workdir=..."),
+        (["train", "--workdir=w", "--stpe=3"], "no flag --stpe; did you mean --step?"),
+        (["train", "--workdir=w", "--step=last"], "--step=last: must be an integer"),
+        (["train", "--workdir=w", "--size=0"], "--size=0: must be a positive integer"),
+        (["train", "--workdir=w", "--format=3"], "--format=3: value should be one of <one-way|"),
+        (["train", "--workdir=w", "--skip_bad=no"], "--skip_bad=no: takes only true or false"),
+        (["train", "--workdir=w", "--noskip_bad=1"], "--noskip_bad=1 does not take an argument"),
+        (["train", "--workdir=a", "--workdir=b"], "--workdir is given 2 times; give it once"),
+        (["train", "--workdir=a", "--skip-bad", "--noskip_bad"], "--skip_bad is given 2 times"),
+        (["train", "surplus", "--workdir=w"], "not surplus"),
     ],
 )
-def test_wrong_usage_exits_2_and_shows_the_usage(hparse, arguments, message):
+def test_wrong_usage_exits_2_and_shows_the_usage(arguments, message):
     process = hparse(*arguments)
     assert message in told(process, 2)
     assert "usage: hparse" in process.stderr
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("arguments", "message"),
     [
-        ("batchsize=3", "config.batchsize: no such field; close are batch_size, eval_batch_size"),
-        ("model.dept=18", "config.model.dept: no such field; close are model.depth"),
-        ("lr=0.1", "config.lr: no such field; close are optimizer.base_lr"),
-        ("batch_size=many", "config.batch_size=many: must be a whole number"),
-        ("optimizer.base_lr=fast", "config.optimizer.base_lr=fast: must be a number"),
-        ("flip=sometimes", "config.flip=sometimes: must be true or false"),
-        ("crop=257", "config.crop=(257,): must be 2 numbers"),
+        (["input"], "photo.jpg: is broken; take another"),
+        (["--input=x: y"], "x: y: cannot be read"),
+        (["denied"], "/out: permission denied; change the permissions, or give another path"),
+        (["unnamed"], "the disk is gone"),
     ],
 )
-def test_a_wrong_config_field_is_one_line_naming_it(hparse, override, message):
-    process = hparse("train", "--workdir=w", "--config=good.py", f"--config.{override}")
-    assert told(process, 1) == f"hparse train: {message}"
+def test_a_wrong_input_exits_1_with_one_line(arguments, message):
+    assert told(hparse("train", "--workdir=w", *arguments), 1) == f"hparse train: {message}"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("failure", "path", "message"),
     [
-        (None, "FileNotFoundError"),
-        ("def get_config(:", "SyntaxError"),
-        ("import nowhere", "nowhere"),
-        ("def get_config():\n    return {'a': 1}['b']", "KeyError: 'b'"),
-        ("def get_config():\n    return int('x')", "ValueError"),
-        ("def get_config():\n    return {}", "dict"),
-        ("x = 1", "get_config"),
+        ("mkdir", "a.json", "exists already and is a file; give the path of a folder"),
+        ("mkdir", "a.json/b", "a part of this path is a file, not a folder; give another path"),
+        ("mkdir", "none/b", "no such file or folder"),
+        ("open", ".", "is a folder; give the path of a file"),
     ],
 )
-@pytest.mark.parametrize("overrides", [[], ["--config.seed=3"]])
-def test_a_wrong_config_file_is_one_line_naming_it(hparse, tmp_path, text, message, overrides):
-    if text is not None:
-        (tmp_path / "bad.py").write_text(text)
-    line = told(hparse("train", "--workdir=w", "--config=bad.py", *overrides), 1)
-    assert line.startswith("hparse train: bad.py: ")
-    assert message in line
+def test_an_error_of_the_file_system_names_the_path_and_the_remedy(failure, path, message):
+    assert told(hparse("train", failure, f"--workdir={path}"), 1) == (
+        f"hparse train: {path}: {message}"
+    )
 
 
-@pytest.mark.parametrize(
-    ("failure", "code", "message"),
-    [
-        ("input", 1, "hparse train: photo.jpg: is broken; take another"),
-        ("denied", 1, "hparse train: [Errno 13] Permission denied: '/out'"),
-        ("some failed", 1, ""),
-        ("interrupt", 130, ""),
-        ("terminated", 143, ""),
-    ],
-)
-def test_failures_of_a_verb(hparse, failure, code, message):
-    process = hparse("train", failure, "--config=good.py", "--workdir=w")
-    assert (process.returncode, process.stderr.rstrip("\n")) == (code, message)
+@pytest.mark.parametrize(("failure", "code"), [("some failed", 1), ("interrupt", 130)])
+def test_other_ends_of_a_verb_are_silent(failure, code):
+    process = hparse("train", failure, "--workdir=w")
+    assert (process.returncode, process.stderr) == (code, "")
 
 
-def test_a_bug_keeps_its_traceback(hparse):
-    process = hparse("train", "bug", "--config=good.py", "--workdir=w")
-    assert process.returncode == 1
-    assert "Traceback" in process.stderr
+@pytest.mark.parametrize(("failure", "error"), [("bug", RuntimeError), ("terminated", SystemExit)])
+def test_a_bug_keeps_its_traceback_and_an_exit_its_code(failure, error):
+    with pytest.raises(error, match=r"a bug|143"):
+        hparse("train", failure, "--workdir=w")
 
 
-def test_help_and_version_exit_0(hparse):
-    for arguments in (["--help"], ["--version"], ["train", "--help"]):
-        process = hparse(*arguments)
+def test_help_lists_every_verb_and_version_the_version():
+    shown, version = hparse("--help"), hparse("--version")
+    for process in (shown, version):
         assert (process.returncode, process.stderr) == (0, "")
-    assert all(verb in hparse("--help").stdout for verb in VERBS)
-    text = hparse("train", "--help").stdout
-    assert "Its second paragraph." in text
-    assert "`hparse train PHOTO...`" in text
-    assert "--workdir: folder of the run" in text
+    rows = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines() if line[:2] == "  ")
+    assert rows == VERBS
+    assert version.stdout.startswith("hparse_jax ")
 
 
-def test_every_verb_has_its_module():
-    package = pathlib.Path(__file__).parents[1]
-    for module, _ in VERBS.values():
-        assert (package / f"{module.replace('.', '/')}.py").exists()
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["help", "train"], ["-h", "train"]])
+def test_help_of_a_verb_shows_its_flags_within_100_columns(arguments):
+    process = hparse(*arguments)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert max(map(len, process.stdout.splitlines())) <= 100
+    text = " ".join(process.stdout.split())
+    for part in (
+        "A stand-in. Its second paragraph. `hparse train PHOTO...` flags:",
+        "--workdir Folder of the run. Required.",
+        "words end. (default: 7)",
+        "--format What it is. One of one-way, two-way.",
+        "--[no]skip_bad Without the bad ones. --input",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, monkeypatch):
+    monkeypatch.undo()  # the real verbs
+    process = hparse(verb, "--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert f"`hparse {verb}" in process.stdout
+    assert "(no help available)" not in process.stdout
+
+
+def command(*arguments) -> subprocess.Popen:
+    """The real command with its real verbs, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hparse_jax", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_the_module_is_the_command():
-    process = subprocess.run(
-        [sys.executable, "-m", "hparse_jax"], capture_output=True, text=True, check=False
-    )
+    process = command()
+    _, err = process.communicate()
     assert process.returncode == 2
-    assert process.stderr.startswith("hparse: which verb?")
+    assert err.startswith("hparse: which verb?")
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    with command("build", "--help") as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -1,0 +1,28 @@
+"""The command line within the test's own process, which spares every call the imports."""
+
+import contextlib
+import io
+import subprocess
+import sys
+from unittest import mock
+
+from absl import flags
+
+from hparse_jax.__main__ import main
+
+
+def hparse(*arguments: str) -> subprocess.CompletedProcess:
+    """`hparse ARGUMENTS`: exit code, stdout and stderr. Its flags are forgotten afterwards."""
+    before = set(flags.FLAGS)
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with (
+            mock.patch.object(sys, "argv", ["hparse", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = main()
+    finally:
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
