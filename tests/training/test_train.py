@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 
 import jax
@@ -54,6 +55,31 @@ def test_resumed_runs_have_the_same_bits(tmp_path, start, finish, metrics, unint
     output = finish(start(uninterrupted, steps=40, checkpoint_every=10))
     assert "finished" in output
     assert len(metrics(uninterrupted)) == 40
+
+
+def test_four_devices_and_two_processes_have_the_losses_of_one(tmp_path, start, finish, metrics):
+    one, four, two = tmp_path / "one", tmp_path / "four", tmp_path / "two"
+    # A small rate: later steps then show the gradients' sums, not how rounding grows.
+    fields = {"steps": 3, "optimizer__base_lr": 1e-5}
+    finish(start(one, **fields))
+    finish(start(four, **fields, devices=4))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    job = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
+    pair = [start(two, *job, f"--process_id={i}", **fields, eval_every=3) for i in range(2)]
+    for process in pair:
+        finish(process)
+    expected = metrics(one)
+    assert len(expected) == 3
+    for other in (four, two):
+        actual = [line for line in metrics(other) if "train/loss" in line]
+        losses = [[line["train/loss"] for line in lines] for lines in (actual, expected)]
+        np.testing.assert_allclose(*losses, rtol=2e-4)
+        # The gradient's sum over devices; later ones follow weights that differ by rounding.
+        norms = [lines[0]["train/gradient_norm"] for lines in (actual, expected)]
+        np.testing.assert_allclose(*norms, rtol=1e-4)
+    assert 0 <= metrics(two)[-1]["val/parts/mean_iou"] <= 1
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
