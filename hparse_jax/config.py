@@ -221,7 +221,7 @@ def shown(value) -> str:
 
 
 def validate(config: Config) -> None:
-    """Raises InputError naming the first field whose value cannot be meant."""
+    """Raises InputError naming the first field with a wrong value, and what it must be."""
     for field in dataclasses.fields(config):
         part = getattr(config, field.name)
         if dataclasses.is_dataclass(field.type) and not isinstance(part, field.type):
