@@ -304,16 +304,18 @@ def hierarchy_from_json(tree: object) -> Hierarchy:
     for leaf in leaves:
         if leaf not in palette:
             raise InputError(f"palette: no colour for {leaf}; name all classes or leave it out")
-        if not isinstance(palette[leaf], list | tuple | np.ndarray):
+        colour = palette[leaf]
+        sequence = isinstance(colour, list | tuple | np.ndarray)
+        if not sequence or len(colour) != 3 or not all(v in range(256) for v in colour):
             raise InputError(
-                f"palette: {leaf} has colour {_short(palette[leaf])}; give red, green and blue, "
-                "0 to 255, e.g. [128, 0, 0]"
+                f"palette: {leaf} has colour {_short(colour)}; give red, green and blue from 0 to "
+                "255, e.g. [128, 0, 0]"
             )
     return Hierarchy(
         name=name,
         levels=levels,
         flip_pairs=tuple((leaves.index(a), leaves.index(b)) for a, b in pairs),
-        palette=tuple(tuple(palette[leaf]) for leaf in leaves),
+        palette=tuple(tuple(map(int, palette[leaf])) for leaf in leaves),
         joints=tuple(
             (joint, tuple(map(leaves.index, region)))
             for joint, region in zip(joints, regions, strict=True)
