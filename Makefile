@@ -1,9 +1,10 @@
 # make demo | test | test-slow | lint; each makes its own .venv when it is missing.
-# PYTHON=/path/to/python3.12 chooses the interpreter; 3.11 and 3.12 work.
+# PYTHON=/path/to/python3.12 chooses the interpreter; 3.11 to 3.14 work.
 
 PYTHON ?=
 INSTALLED = .venv/.installed
-SUITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+SEARCHED = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+SUITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 
 .PHONY: demo test test-slow lint always
 
@@ -26,11 +27,11 @@ $(INSTALLED): always
 	@{ pwd; cat requirements.txt pyproject.toml; } | cmp -s - $@ || { \
 	set -e; rm -f $@; \
 	if ! .venv/bin/python $(SUITS) || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
-	    for python in $(or $(PYTHON),python3 python3.12 python3.11) none; do \
+	    for python in $(SEARCHED) none; do \
 	        $$python $(SUITS) && break || true; \
 	    done; \
 	    if [ $$python = none ]; then \
-	        echo "No Python 3.11 or 3.12 found (looked for: $(or $(PYTHON),python3 python3.12 python3.11))." \
+	        echo "No Python 3.11 to 3.14 found (looked for: $(SEARCHED))." \
 	            "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
 	        exit 1; \
 	    fi; \

@@ -1,12 +1,13 @@
-"""CNIF on Fashion Clothing (18 classes), with the settings of the paper, section 4.1.
+"""CNIF on Fashion Clothing (18 classes) with the settings of the paper (section 4.1).
 
     hparse build fashion_clothing --manual_dir=RAW --data_dir=data
     hparse train --config=configs/fashion_clothing.py --workdir=runs/fashion_clothing
 
-Hardware and hours: the paper used four 32 GB V100; not yet run at full size here.
-Expected: the paper reports F1 58.12 after ImageNet initialisation (its Table 5).
+Hardware: the paper used four V100 GPUs with 32 GB each. Hours and score reached: not yet run at
+full size here.
+Published: F1 58.12 with an ImageNet-pretrained backbone (CNIF Table 5).
 
-On a CPU, from scratch, a small network on photos at 0.4 of their size (the recorded run of
+A small network trained from scratch on a CPU, on photos at 0.4 of their size (the run recorded in
 experiments/README.md):
 
     hparse train --config=configs/fashion_clothing.py --workdir=runs/small \\
@@ -14,6 +15,9 @@ experiments/README.md):
         --config.crop=321,209 --config.scale=0.3,0.55 --config.eval_scales=0.4, \\
         --config.batch_size=8 --config.epochs=30 --config.optimizer.base_lr=0.02 \\
         --config.optimizer.warmup_steps=100 --config.eval_every=400
+
+Reached on Clothing Co-Parsing alone (751 training photos): mean IoU 0.237 on 83 validation photos
+at scales 0.3, 0.4 and 0.5 with flip, after 1173 of 2816 steps, about 25 minutes on two cores.
 """
 
 from hparse_jax.config import Config

@@ -1,11 +1,14 @@
-"""CNIF on LIP (20 classes), with the settings of the paper, section 4.1.
+"""CNIF on LIP (20 classes) with the settings of the paper (section 4.1).
 
     hparse build lip --manual_dir=RAW --data_dir=data
     hparse train --config=configs/lip.py --workdir=runs/lip
 
-Hardware and hours: the paper used four 32 GB V100; not yet run at full size here.
-Expected: the paper reports mean IoU 57.74 on val after ImageNet initialisation (its Table 1).
-Test as the paper does: hparse evaluate --workdir=DIR --scales=0.5,0.75,1,1.25,1.5 --flip
+Hardware: the paper used four V100 GPUs with 32 GB each. Hours and score reached: not yet run at
+full size here.
+Published: mean IoU 57.74 on val with an ImageNet-pretrained backbone (CNIF Table 1). The paper's
+test protocol:
+
+    hparse evaluate --workdir=runs/lip --scales=0.5,0.75,1,1.25,1.5 --flip
 """
 
 from hparse_jax.config import Config

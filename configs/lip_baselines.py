@@ -1,4 +1,4 @@
-"""LIP's four baselines on LIP (20 classes), as LIP section 5.1 trains them.
+"""LIP's four baselines on LIP (20 classes) with the settings of the paper (LIP section 5.1).
 
     hparse build lip --manual_dir=RAW --data_dir=data
     hparse train --config=configs/lip_baselines.py:attention --workdir=runs/attention
@@ -7,16 +7,17 @@
     hparse train --config=configs/lip_baselines.py:attention-more --workdir=runs/attention_more \\
         --config.init_from=runs/attention
 
-Variants: segnet, fcn8s, deeplab_v2, attention: 30 epochs; with -ssl: 20 more epochs with the
-structure-sensitive loss; with -more: the same 20 epochs with plain cross-entropy, the control. The
-last two mean little without config.init_from.
-From the paper: batch, crop, epochs, momentum, decay. The photos' scales and Attention's rate are
-those of its released code; the other rates are those of SegNet's, FCN's and DeepLab's own papers.
-Weights of VGG-16: docs/weights.md, "Training from a backbone".
-Hardware and hours: the paper used one 12 GB Titan X, two days and one and a half; not yet run at
-full size here.
-Expected after ImageNet initialisation: mean IoU 18.17, 28.29, 41.64, 42.92 on val, with SSL 42.44
-(deeplab_v2) and 44.73 (attention) (its Table 2).
+Variants: segnet, fcn8s, deeplab_v2 and attention train for 30 epochs. With -ssl: fine-tuning for
+20 epochs with the structure-sensitive loss; with -more: its control, the same 20 epochs with plain
+cross-entropy. Both need config.init_from to be meaningful.
+Batch size, crop, epochs, momentum and weight decay are the paper's. The range of scales and the
+learning rate of Attention are those of its released code; the other learning rates are those of
+the SegNet, FCN and DeepLab papers.
+VGG-16 weights: docs/weights.md, "Training from a backbone".
+Hardware: the paper used one Titan X with 12 GB, for two days (training) and one and a half
+(fine-tuning); not yet run at full size here.
+Published with an ImageNet-pretrained backbone: mean IoU 18.17, 28.29, 41.64 and 42.92 on val; with
+SSL 42.44 (deeplab_v2) and 44.73 (attention) (LIP Table 2).
 """
 
 import dataclasses
@@ -41,13 +42,13 @@ def get_config(variant: str = "attention") -> Config:
         checkpoint_every=500,
         eval_every=3000,
         model=ModelConfig(name=name),
-        # for pre-trained VGG layers; the others, new or without pre-trained weights here, learn ten
-        # times as fast (in the released networks only the last layer does). SegNet has batch norm
-        # and, as in its paper, one rate.
+        # base_lr is for the pretrained VGG layers; all other layers get ten times that rate (in the
+        # released networks only the last layer does). SegNet has batch norm and, as in its paper,
+        # one rate for all layers.
         optimizer=OptimizerConfig(
             base_lr=RATES[name], new_layers_multiplier=1.0 if name == "segnet" else 10.0
         ),
-        # the scales of Attention weigh as much as their fusion
+        # the loss of each scale of Attention weighs as much as that of their fusion
         loss=LossConfig(auxiliary_weight=1.0),
     )
     if step == "":

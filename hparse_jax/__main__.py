@@ -1,6 +1,6 @@
 """The command line: `hparse VERB ...`, the same as `python -m hparse_jax VERB ...`.
 
-Exit codes: 0 when everything asked was done; 1 for a wrong input, told in one line on stderr;
+Exit codes: 0 when everything asked was done; 1 for a wrong input, reported in one line on stderr;
 2 for wrong usage. The module of a verb is `commands.VERB`, with `define_flags()`,
 `main(arguments) -> int | None` and, where --help lists more than flags, `help_sections()`.
 """
@@ -61,8 +61,8 @@ def main() -> int:
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        told = f"no verb {verb!r}{hint}" if verb else "which verb?"
-        print(f"hparse: {told}\n\n{USAGE}", end="", file=sys.stderr)
+        message = f"no verb {verb!r}{hint}" if verb else "which verb?"
+        print(f"hparse: {message}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     try:
         module = importlib.import_module(f"hparse_jax.commands.{verb.replace('-', '_')}")

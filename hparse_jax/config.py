@@ -45,7 +45,7 @@ class ModelConfig:
     multi_grid: bool = setting(
         False, "block 4 has dilations 2, 4, 8 at output stride 16 and 4, 8, 16 at 8"
     )
-    hierarchy: bool = setting(True, 'false: the leaves only (Table 6, "backbone")')
+    hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")
     top_down: bool = setting(True, "top-down inference (Eq. 12)")
     fusion: str = setting(
@@ -221,7 +221,7 @@ def shown(value) -> str:
 
 
 def validate(config: Config) -> None:
-    """Raises InputError naming the first field whose value cannot be meant."""
+    """Raises InputError naming the first field with a wrong value, and what it must be."""
     for field in dataclasses.fields(config):
         part = getattr(config, field.name)
         if dataclasses.is_dataclass(field.type) and not isinstance(part, field.type):

@@ -1,4 +1,4 @@
-"""What a user can mend: wrong files, wrong values, wrong settings, wrong commands."""
+"""Errors that the user can correct: wrong files, values, settings and commands."""
 
 
 class InputError(ValueError):
@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class UsageError(Exception):
-    """The command itself is wrong: an unknown flag, a missing or a surplus argument.
+    """The command itself is wrong: an unknown flag, a missing or a superfluous argument.
 
     The command line prints it with the verb's usage and exits with 2.
     """

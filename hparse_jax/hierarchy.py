@@ -1,9 +1,9 @@
 """The body as data: levels of nodes, their parents, left/right pairs, colours and joints.
 
 A hierarchy is a JSON file: class names with the parent of each, level by level. The shipped ones
-lie in `hparse_jax/hierarchies/`; a file of the same form describes anyone's own classes and tree,
-and so does a Python file whose `get_hierarchy()` returns a `Hierarchy` or a dict of that form.
-Whatever follows from a tree (label maps, swaps, palettes of the coarser levels) is derived here.
+are in `hparse_jax/hierarchies/`; a file of the same form describes your own classes and tree, and
+so does a Python file whose `get_hierarchy()` returns a `Hierarchy` or a dict of that form.
+Whatever follows from a tree (label maps, flips, palettes of the coarser levels) is derived here.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from hparse_jax.errors import InputError
 IGNORE = 255  # the label of pixels that do not count: padding and unlabelled pixels
 _UNKNOWN = 254  # marks ids outside the class list in the look-up tables
 _SHIPPED = pathlib.Path(__file__).parent / "hierarchies"
+_EXAMPLE = f"an example is {_SHIPPED / 'lip.json'}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Level:
 class Hierarchy:
     """A body hierarchy of any depth >= 1 (CNIF section 3, the graph G).
 
-    levels: finest first. flip_pairs: pairs of leaf ids that trade places in a mirrored image.
+    levels: finest first. flip_pairs: pairs of leaf ids that swap under horizontal flip.
     palette: one RGB colour per leaf id. joints: (name, leaf ids) of the regions whose centres
-    stand for joints (LIP section 4); empty when the classes define none.
+    serve as joints (LIP section 4); empty when the classes define none.
     Raises InputError when the parts do not fit together.
     """
 
@@ -108,10 +109,10 @@ class Hierarchy:
         return mapped
 
     def flip_permutation(self, level: int) -> tuple[int, ...]:
-        """For each node of `level` the node that takes its place in a mirrored image.
+        """For each node of `level` the node that it becomes under horizontal flip.
 
-        At coarser levels it follows from the leaves: when two leaves trade places, so do their
-        parents. Raises InputError when the pairs contradict the tree.
+        At coarser levels it follows from the leaves: when two leaves swap, so do their parents.
+        Raises InputError when the pairs contradict the tree.
         """
         permutation = list(range(len(self.levels[0].nodes)))
         for a, b in self.flip_pairs:
@@ -129,7 +130,7 @@ class Hierarchy:
         return tuple(permutation)
 
     def palette_at(self, level: int) -> np.ndarray:
-        """uint8 [nodes, 3]: a coarser node wears the colour of its first leaf, so all differ."""
+        """uint8 [nodes, 3]: a coarser node has the colour of its first leaf."""
         first_leaf = np.unique(self.table(level)[: len(self.levels[0].nodes)], return_index=True)[1]
         return np.asarray(self.palette, np.uint8)[first_leaf]
 
@@ -142,7 +143,7 @@ class Hierarchy:
         )
 
     def leaves_only(self) -> "Hierarchy":
-        """The same leaves without the coarser levels (Table 6, "backbone")."""
+        """The same leaves without the coarser levels (CNIF Table 6, "backbone")."""
         return dataclasses.replace(self, levels=(dataclasses.replace(self.levels[0], parents=()),))
 
     def to_json(self) -> dict:
@@ -228,7 +229,7 @@ def shipped_hierarchies() -> tuple[str, ...]:
 
 
 def get_hierarchy(name: str) -> Hierarchy:
-    """A shipped hierarchy by its name, or one's own by the path of its JSON file.
+    """A shipped hierarchy by its name, or your own by the path of its JSON or Python file.
 
     Raises InputError when there is no such name or file, or when the file does not hold a
     hierarchy.
@@ -240,68 +241,121 @@ def get_hierarchy(name: str) -> Hierarchy:
             "for your own classes give the path of a .json or .py file"
         )
     try:
-        if path.suffix == ".json":
-            return hierarchy_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
-        made = runpy.run_path(str(path))["get_hierarchy"]()
-        return made if isinstance(made, Hierarchy) else hierarchy_from_json(dict(made))
+        made = _read_json(path) if path.suffix == ".json" else _run(path)
+        return made if isinstance(made, Hierarchy) else hierarchy_from_json(made)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (Exception, SystemExit) as error:  # a Python file is a program: it can end in any way
+
+
+def _read_json(path: pathlib.Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise InputError(f"not JSON ({error}); {_EXAMPLE}") from error
+
+
+def _run(path: pathlib.Path) -> object:
+    try:
+        made = runpy.run_path(str(path))
+        if "get_hierarchy" in made:
+            return made["get_hierarchy"]()
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # the file is a program: it can end in any way
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: not a hierarchy ({reason})") from error
+        raise InputError(f"cannot run this file ({reason})") from error
+    raise InputError("has no function get_hierarchy(); it must return a Hierarchy or a dict")
 
 
-def hierarchy_from_json(tree: dict) -> Hierarchy:
+def hierarchy_from_json(tree: object) -> Hierarchy:
     """The inverse of `Hierarchy.to_json`; flip_pairs, joints and palette may be absent.
 
-    Without a palette every class gets a colour of its own. Raises InputError or KeyError on a
-    malformed tree.
+    Without a palette every class gets a colour of its own. Raises InputError on a malformed tree.
     """
-    known = {"name", "source", "levels", "flip_pairs", "joints", "palette"}
-    unknown = sorted(set(tree) - known)
+    name = _entry("the hierarchy", tree, "name", str)
+    optional = {"flip_pairs": [], "joints": {}, "palette": {}}
+    known = {"name", "source", "levels", *optional}
+    unknown = sorted(map(str, set(tree) - known))
     if unknown:
         raise InputError(
             f"no such entry: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
         )
-    names = [list(level["nodes"]) for level in tree["levels"]]
-    if not names:
-        raise InputError(f"hierarchy {tree['name']}: no levels; give at least the list of classes")
-    levels = []
-    for depth, level in enumerate(tree["levels"]):
-        parents: tuple[int, ...] = ()
-        if depth + 1 < len(names):
-            missing = [p for p in level["nodes"].values() if p not in names[depth + 1]]
-            if missing:
-                raise InputError(
-                    f"level {level['name']}: parents {missing} are not nodes of level "
-                    f"{tree['levels'][depth + 1]['name']}"
-                )
-            parents = tuple(names[depth + 1].index(p) for p in level["nodes"].values())
-        levels.append(Level(level["name"], tuple(names[depth]), parents))
-    leaf_id = {leaf: i for i, leaf in enumerate(names[0])}
+    levels = _levels(_entry("the hierarchy", tree, "levels", list))
+    if not levels:
+        raise InputError(f"hierarchy {name}: no levels; give at least the list of classes")
+    leaves = levels[0].nodes
+    optional |= {key: tree[key] for key in optional if tree.get(key) is not None}
+    pairs = _entry("the hierarchy", optional, "flip_pairs", list)
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise InputError(f"flip_pairs: {_short(pair)} must be a pair of classes")
+    joints = _entry("the hierarchy", optional, "joints", dict)
+    regions = [_entry("joints", joints, joint, list) for joint in joints]
+    palette = _entry("the hierarchy", optional, "palette", dict)
     for what, used in (
-        ("flip_pairs", [leaf for pair in tree.get("flip_pairs", ()) for leaf in pair]),
-        ("joints", [leaf for leaves in tree.get("joints", {}).values() for leaf in leaves]),
-        ("palette", list(tree.get("palette", ()))),
+        ("flip_pairs", [leaf for pair in pairs for leaf in pair]),
+        ("joints", [leaf for region in regions for leaf in region]),
+        ("palette", palette),
     ):
-        strange = [leaf for leaf in used if leaf not in leaf_id]
+        strange = [_short(leaf) for leaf in used if leaf not in leaves]
         if strange:
+            raise InputError(f"{what}: {', '.join(strange)} is no class of the finest level")
+    palette = palette or {leaf: _colour(i) for i, leaf in enumerate(leaves)}
+    for leaf in leaves:
+        if leaf not in palette:
+            raise InputError(f"palette: no colour for {leaf}; name all classes or leave it out")
+        colour = palette[leaf]
+        sequence = isinstance(colour, list | tuple | np.ndarray)
+        if not sequence or len(colour) != 3 or not all(v in range(256) for v in colour):
             raise InputError(
-                f"{what}: {', '.join(map(str, strange))} is no class of the finest level"
+                f"palette: {leaf} has colour {_short(colour)}; give red, green and blue from 0 to "
+                "255, e.g. [128, 0, 0]"
             )
-    colourless = [leaf for leaf in leaf_id if tree.get("palette") and leaf not in tree["palette"]]
-    if colourless:
-        raise InputError(
-            f"palette: no colour for {', '.join(colourless)}; name all or leave it out"
-        )
-    palette = tree.get("palette") or {leaf: _colour(i) for leaf, i in leaf_id.items()}
     return Hierarchy(
-        name=tree["name"],
-        levels=tuple(levels),
-        flip_pairs=tuple((leaf_id[a], leaf_id[b]) for a, b in tree.get("flip_pairs", ())),
-        palette=tuple(tuple(palette[leaf]) for leaf in names[0]),
+        name=name,
+        levels=levels,
+        flip_pairs=tuple((leaves.index(a), leaves.index(b)) for a, b in pairs),
+        palette=tuple(tuple(map(int, palette[leaf])) for leaf in leaves),
         joints=tuple(
-            (joint, tuple(leaf_id[leaf] for leaf in leaves))
-            for joint, leaves in tree.get("joints", {}).items()
+            (joint, tuple(map(leaves.index, region)))
+            for joint, region in zip(joints, regions, strict=True)
         ),
     )
+
+
+def _levels(trees: list) -> tuple[Level, ...]:
+    """The levels of the JSON form, with the parents' indices in place of their names."""
+    levels: list[Level] = []
+    for i in reversed(range(len(trees))):  # a level's parents are nodes of the level after it
+        name = _entry(f"levels[{i}]", trees[i], "name", str)
+        nodes = _entry(f"level {name}", trees[i], "nodes", dict)
+        coarser = levels[0].nodes if levels else (None,)
+        for node, parent in nodes.items():
+            if not isinstance(node, str):
+                raise InputError(f"level {name}: node names must be text, not {node!r}")
+            if parent not in coarser:
+                wanted = f"one of {', '.join(coarser)}" if levels else "null at the coarsest level"
+                raise InputError(
+                    f"level {name}: node {node} has parent {_short(parent)}; it must be {wanted}"
+                )
+        ids = tuple(map(coarser.index, nodes.values())) if levels else ()
+        levels.insert(0, Level(name, tuple(nodes), ids))
+    return tuple(levels)
+
+
+def _entry(where: str, tree: object, key: str, kind: type) -> object:
+    """`tree[key]`. Raises InputError when it is missing or not of that kind."""
+    kinds = {str: "text", list: "a list", dict: "an object, {...}"}
+    if not isinstance(tree, dict):
+        raise InputError(f"{where} must be {kinds[dict]}, not {_short(tree)}; {_EXAMPLE}")
+    if key not in tree:
+        raise InputError(f"{where} has no entry {key!r}; {_EXAMPLE}")
+    if not isinstance(tree[key], (list, tuple) if kind is list else kind):
+        wrong = _short(tree[key])
+        raise InputError(f"{where}: {key} must be {kinds[kind]}, not {wrong}; {_EXAMPLE}")
+    return tree[key]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -1,4 +1,4 @@
-"""Label maps as pictures: indexed PNGs, overlays with a legend, contact sheets."""
+"""Label maps as images: indexed PNGs, overlays with a legend, contact sheets."""
 
 import colorsys
 import io
@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hparse_jax.hierarchy import IGNORE
 
-_OPACITY = 0.6  # of the colours over the photo
+_OPACITY = 0.6  # of the colours blended over the photo
 
 
 def label_png(
     labels: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "nodes 3"] | None
 ) -> bytes:
-    """A PNG, pixel value = node id: indexed and shown in the palette's colours, or plain grey."""
+    """A PNG whose pixel values are node ids: indexed with the palette, or greyscale without one."""
     image = Image.fromarray(labels)
     if palette is None:
         return _encoded(image, "PNG")
@@ -29,7 +29,7 @@ def label_png(
 
 
 def picture_jpeg(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """A JPEG of an RGB picture."""
+    """An RGB image as JPEG."""
     return _encoded(Image.fromarray(image), "JPEG", quality=90, subsampling=0)
 
 
@@ -57,10 +57,10 @@ def with_legend(
     names: Sequence[str],
     palette: UInt8[np.ndarray, "nodes 3"],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture with a panel at its right: colour and name of every node in `labels`.
+    """The picture with a legend on its right: colour and name of every node in `labels`.
 
-    Letters grow with the picture and never shrink below 12 pixels; the panel may be higher than a
-    small picture. Background is not listed.
+    The font grows with the picture from 12 pixels on; the legend may be higher than a small
+    picture. Background is not listed.
     """
     height, width = labels.shape
     size = max(12, round(max(height, width) / 36))
@@ -89,7 +89,7 @@ def draw_joints(
     present: Bool[np.ndarray, " joints"],
     joints: Sequence[tuple[str, tuple[int, ...]]],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo, paler, with a named dot at the (x, y) of every joint that is there."""
+    """The photo, lightened, with a labelled dot at the (x, y) of every joint that is present."""
     size = max(9, round(max(image.shape) / 32))
     font, radius = ImageFont.load_default(size), max(2, size // 3)
     sheet = Image.fromarray((image // 2 + 110).astype(np.uint8))
@@ -109,7 +109,7 @@ def draw_joints(
 def contact_sheet(
     rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], height: int = 256
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Pictures of any size as a table on white: every cell scaled to `height`, columns aligned."""
+    """Images of any size as a table on white: every cell scaled to `height`, columns aligned."""
     gap = 8
     cells = [[_scaled(picture, height) for picture in row] for row in rows]
     columns = max(len(row) for row in cells)
