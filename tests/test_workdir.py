@@ -87,7 +87,7 @@ def test_damaged_settings_are_named(tmp_path):
 def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):
     """Earlier versions stored a backbone as a network of LIP."""
     write_settings(tmp_path, Config(model=ModelConfig(name="resnet")), LIP)
-    with pytest.raises(InputError, match=r"config\.model\.name='resnet'.*import again"):
+    with pytest.raises(InputError, match=r"config\.model\.name=resnet.*import again"):
         read_settings(tmp_path)
 
 
