@@ -5,8 +5,8 @@ contains is decided when it is lowered, so a CPU host can lower for a TPU. The o
 were written with a CPU in mind have one form, and say why. Times quoted below: two cores, jax
 0.10.2, float32. GPUs and TPUs have not been measured.
 
-Resampling is ours: `jax.image.scale_and_translate` computes the sample positions in float32, which
-moves results by up to 2e-4 on maps of 473 pixels, fails on maps of one pixel, and is no faster.
+Resampling is ours because `jax.image.scale_and_translate` computes sample positions in float32,
+which moves results by up to 2e-4 on maps of 473 pixels, and fails on maps of one pixel.
 """
 
 import functools
@@ -56,7 +56,8 @@ def shifted_convolution(
     Skips what falls into the padding: on 30 x 30 pixels a quarter of the operations at dilation 6,
     almost half at 12, two thirds at 18. That holds on any backend, so there is one form. On a CPU
     2048 -> 256 channels with their gradients took 130 instead of 210 ms at dilation 6, 97 instead
-    of 125 ms at 12, and 68 instead of 127 ms at 18.
+    of 125 ms at 12, 68 instead of 127 ms at 18. (It loses where narrow layers meet large maps: a
+    batch of 8 with 128 -> 64 channels 46 instead of 14 ms at dilation 6.)
     """
     height, width = x.shape[1:3]
     total = jnp.einsum("bhwc,co->bhwo", x, kernel[1, 1])

@@ -9,11 +9,14 @@ from random_variables import random_variables
 from hparse_jax.models.fusion import FusionNetwork, StaticFusion
 
 NODES = 4
-RNG = np.random.default_rng(0)
-MAPS = {
-    source: jnp.asarray(RNG.normal(0, 2, (2, 3, 5, NODES)), jnp.float32)
-    for source in ("direct", "top_down", "bottom_up")
-}
+SOURCES = ("direct", "top_down", "bottom_up")
+MAPS = dict(
+    zip(
+        SOURCES,
+        jnp.asarray(np.random.default_rng(0).normal(0, 2, (3, 2, 3, 5, NODES)), jnp.float32),
+        strict=True,
+    )
+)
 
 
 def softmax(x):
@@ -35,7 +38,7 @@ def fused_by_hand(rule, maps, parameter):
     return probabilities
 
 
-@pytest.mark.parametrize("sources", [("direct", "bottom_up"), ("direct", "top_down", "bottom_up")])
+@pytest.mark.parametrize("sources", [("direct", "bottom_up"), SOURCES])
 @pytest.mark.parametrize("rule", ["product_of_experts", "bayesian", "ensemble"])
 def test_a_static_rule_fuses_distributions(rule, sources):
     """With a prior that is not uniform, and weights that are not equal."""
@@ -64,16 +67,14 @@ def test_a_bayesian_prior_starts_uniform_and_ensemble_weights_start_equal():
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("gated", [True, False], ids=["conditional", "unconditional"])
-@pytest.mark.parametrize("sources", [("direct", "top_down"), ("direct", "top_down", "bottom_up")])
+@pytest.mark.parametrize("sources", [("direct", "top_down"), SOURCES])
 def test_the_fusion_network_reads_the_sources_of_each_node(sources, gated, shared):
     maps = {source: MAPS[source] for source in sources}
     gates = {}
     if gated:
-        gates = {
-            source: jnp.asarray(RNG.uniform(size=(2, NODES)), jnp.float32) for source in sources
-        }
-        for source in sources[1:]:  # background has neither parent nor children
-            gates[source] = gates[source].at[:, 0].set(0)
+        values = np.random.default_rng(1).uniform(size=(len(sources), 2, NODES))
+        values[1:, :, 0] = 0  # background has neither parent nor children
+        gates = dict(zip(sources, jnp.asarray(values, jnp.float32), strict=True))
     module = FusionNetwork(shared, hidden=5)
     variables = random_variables(module, maps, gates)
     fused = module.apply(variables, maps, gates)
