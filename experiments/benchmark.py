@@ -49,7 +49,7 @@ from hparse_jax.losses import structure_weights
 from hparse_jax.models import build_model
 from hparse_jax.models.baselines.deeplab import Attention
 from hparse_jax.models.build import initial_variables
-from hparse_jax.models.layers import normalise
+from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import batch_sharding, data_mesh
 from hparse_jax.training.step import create_state, make_train_step
 

@@ -1,8 +1,8 @@
-"""Joints as the centres of label regions, and how far two parsings' joints differ (LIP section 4).
+"""Joints as centres of label regions, and the error between two parsings' joints (LIP section 4).
 
-A hierarchy's joints name regions by their leaf ids; nobody annotates them. Where a dataset does not
-tell left from right, or several people apart, a joint is the middle of all of them. Coordinates are
-pixels of the grid that the labels are given on; the paper takes 1/8 of the photo's.
+A hierarchy's joints name regions by their leaf ids; no joint annotations are needed. Where a
+dataset does not distinguish left from right, or several people, a joint is the centre of all of
+them. Coordinates are pixels of the labels' grid; the paper uses 1/8 of the photo's resolution.
 """
 
 import math
@@ -19,7 +19,7 @@ CONSTANTS = ("released", "paper")
 
 
 def require_joints(hierarchy: Hierarchy, otherwise: str = "take one that does") -> None:
-    """Raises InputError for a hierarchy without joints. otherwise: what else can be done."""
+    """Raises InputError for a hierarchy without joints. otherwise: the alternative remedy."""
     if not hierarchy.joints:
         raise InputError(
             f"hierarchy {hierarchy.name} defines no joints; add them to its file, or {otherwise}"
@@ -29,7 +29,7 @@ def require_joints(hierarchy: Hierarchy, otherwise: str = "take one that does") 
 def joint_centres(
     labels: UInt8[Array | np.ndarray, "b h w"], hierarchy: Hierarchy
 ) -> tuple[Int[Array, "b joints 2"], Bool[Array, "b joints"]]:
-    """((x, y) of every joint, whether it is there): the region's mean position, cut to integers.
+    """((x, y) of every joint, whether it is present): the region's mean position, truncated.
 
     A joint without a pixel has centre (0, 0). Raises InputError for a hierarchy without joints and
     for maps of more than about 1600 x 1600.
@@ -37,7 +37,7 @@ def joint_centres(
     require_joints(hierarchy)
     labels = jnp.asarray(labels)
     height, width = labels.shape[1:]
-    # positions are summed as whole numbers of 32 bits, so that cutting is exact
+    # positions are summed as 32-bit integers, so that truncation is exact
     if height * width * max(height, width) >= 2**32:
         raise InputError(
             f"labels of {height} x {width}: too large to sum positions; take every n-th pixel"
@@ -60,8 +60,8 @@ def joint_heatmaps(
 ) -> Float[Array, "b joints h w"]:
     """For every joint exp(-d^2 / (2 sigma^2)) * 4 / (sigma sqrt(2 pi)), d the distance to it.
 
-    The released constants; sigma in pixels. A joint that is missing has a map of zeros. Raises
-    InputError for a hierarchy without joints.
+    The released constants; sigma in pixels. A missing joint has an all-zero map. Raises InputError
+    for a hierarchy without joints.
     """
     centres, present = joint_centres(labels, hierarchy)
     height, width = labels.shape[1:]
@@ -82,10 +82,10 @@ def structure_error(
     hierarchy: Hierarchy,
     constants: str = "released",
 ) -> Float[Array, " b"]:
-    """L_joint of every image (LIP Eq. 1): how far the predicted joints are from the true ones.
+    """L_joint of every image (LIP Eq. 1): the error of the predicted joints' heat maps.
 
     The sum over joints and pixels of the heat maps' squared differences, times 0.05 * 0.5 as in the
-    released code ("released"), or times 1 / (2 N) with N the true joints of the image ("paper";
+    released code ("released"), or times 1 / (2 N) with N the image's ground-truth joints ("paper";
     N is 1 where there are none). Raises InputError for a hierarchy without joints and for other
     constants.
     """

@@ -10,7 +10,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, Hierarchy
 from hparse_jax.joints import structure_error
 from hparse_jax.models import ParserOutput
-from hparse_jax.models.layers import interpolate, resize
+from hparse_jax.models.ops import interpolate, resize
 
 
 def parsing_loss(
@@ -22,13 +22,13 @@ def parsing_loss(
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Eq. 18 summed over the levels, and its terms by name ("parts/fused", "auxiliary", ...).
 
-    Maps are brought to the size of the labels; each term is the mean over the batch's valid pixels
-    (label not 255) and 0 when there are none. A level with direct inference alone has one term.
+    Logits are resized to the labels; each term is the mean over the batch's valid pixels (label not
+    255) and 0 when there are none. A level with direct inference alone has one term.
     valid_pixels: divide by this count instead of the batch's own, so that the losses of the pieces
-    of a batch add up to the loss of the whole. Labels must lie in the hierarchy: the data stream
+    of a batch add up to the loss of the whole. Labels must be the hierarchy's: the data stream
     checks them.
-    With config.structure every pixel's cross-entropy, in all terms, is multiplied by the error of
-    the image's joints (see `structure_weights`), through which no gradient flows.
+    With config.structure every pixel's cross-entropy, in all terms, is multiplied by the joint
+    error of its image (see `structure_weights`), through which no gradient flows.
     Raises InputError when config.level_weights does not fit the levels of the output, and for a
     structure loss without joints.
     """
@@ -68,7 +68,7 @@ def parsing_loss(
             terms[f"{name}/{source}"] = term
             total = total + weight * term
         if config.lovasz_weight:
-            # A ratio of areas, not a mean over pixels: pieces of a batch weigh in by their pixels.
+            # A ratio of areas, not a mean over pixels: pieces of a batch are weighted by theirs.
             share = count_valid(labels) / jnp.maximum(valid_pixels, 1.0)
             probabilities = jax.nn.softmax(resize(level.fused, size))
             terms[f"{name}/lovasz"] = lovasz_softmax(probabilities, targets) * share
@@ -86,11 +86,12 @@ def structure_weights(
     hierarchy: Hierarchy,
     config: LossConfig,
 ) -> Float[Array, " b"]:
-    """What the structure loss multiplies each image's cross-entropy by (LIP Eq. 2).
+    """The structure-sensitive loss's factor on each image's cross-entropy (LIP Eq. 2).
 
-    Joints of the best leaves and of the labels are taken at every `config.structure_stride`-th
-    pixel from the first on; where a label is 255 there is no prediction either. An image whose
-    joints are perfect has error 0: with "product" it teaches nothing.
+    Joints of the predicted leaves and of the labels are computed on every
+    `config.structure_stride`-th pixel, the first one included; where a label is 255 the prediction
+    is ignored too. An image whose joints are perfect has error 0: with "product" it has no
+    gradient.
     """
     stride = config.structure_stride
     grid = labels[:, ::stride, ::stride]
@@ -106,7 +107,7 @@ def structure_weights(
 
 
 def count_valid(labels: UInt8[Array | np.ndarray, "..."]) -> Float[Array, ""]:
-    """How many labels are not 255."""
+    """The number of labels that are not 255."""
     return jnp.sum(labels != IGNORE, dtype=jnp.float32)
 
 
@@ -114,8 +115,8 @@ def cross_entropy(
     logits: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
 ) -> Float[Array, " b"]:
     """For each image the sum over its valid pixels of -log softmax(logits)[target]."""
-    # The target's logit is picked by a comparison, not by an index: the gradient of an index is a
-    # scatter, which kept XLA on a CPU from fusing it with the resize before it.
+    # The target's logit is selected by a comparison, not by an index: the gradient of an index is a
+    # scatter, which XLA on a CPU does not fuse with the resize before it.
     target = targets[..., None] == jnp.arange(logits.shape[-1], dtype=jnp.uint8)
     shifted = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     losses = jnp.log(jnp.exp(shifted).sum(-1)) - jnp.where(target, shifted, 0.0).sum(-1)
@@ -125,8 +126,8 @@ def cross_entropy(
 def lovasz_softmax(
     probabilities: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
 ) -> Float[Array, ""]:
-    """Lovasz-softmax (Berman et al. 2018, Eq. 9): a surrogate of 1 - IoU, mean over the classes
-    that occur in the batch."""
+    """Lovasz-softmax (Berman et al. 2018, Eq. 9): a surrogate of 1 - IoU, averaged over the
+    classes that occur in the batch."""
     classes = probabilities.shape[-1]
     valid = (targets != IGNORE).reshape(-1)
     truth = (targets.reshape(-1)[:, None] == jnp.arange(classes)) & valid[:, None]

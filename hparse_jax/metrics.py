@@ -1,4 +1,4 @@
-"""Scores of label maps from one confusion matrix over a whole set, at original image size.
+"""Scores of label maps from one confusion matrix over a whole split, at original image size.
 
 LIP, PASCAL-Person-Part and CIHP report pixel accuracy, mean accuracy and mean IoU; ATR and Fashion
 Clothing pixel and foreground accuracy, precision, recall and F1 (CNIF section 4.1). One matrix
@@ -21,7 +21,7 @@ def confusion_matrix(
 ) -> Int64[np.ndarray, "c c"]:
     """Pixel counts: row = ground truth, column = prediction; exact, so matrices can be added.
 
-    Pixels whose label is `ignore` do not count, whatever is predicted there. Raises ValueError
+    Pixels whose label is `ignore` do not count, whatever the prediction. Raises ValueError
     when the shapes differ or when a counted label or prediction is not in 0..num_classes-1.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
@@ -44,9 +44,9 @@ def segmentation_scores(
     """The scores of one level: fractions in [0, 1]; None (null in JSON) where there are none.
 
     A class without a pixel in the ground truth and in the prediction is left out of every mean and
-    named in "absent"; a class that is predicted but not in the ground truth counts with 0, and so
+    listed in "absent"; a class that is predicted but not in the ground truth counts with 0, and so
     does the precision of a class that is never predicted. Class 0 is the background: part of the
-    means, no part of the foreground accuracy. `f1_of_means` is the harmonic mean of mean precision
+    means, but not of the foreground accuracy. `f1_of_means` is the harmonic mean of mean precision
     and mean recall (CNIF's own rows), `mean_of_f1` the mean of the classes' F1 (older rows).
     Names default to the class ids.
     """

@@ -15,7 +15,7 @@ from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.joints import joint_centres, joint_heatmaps, structure_error
 from hparse_jax.losses import parsing_loss
 from hparse_jax.models import LevelOutput, ParserOutput
-from hparse_jax.models.layers import resize
+from hparse_jax.models.ops import resize
 
 LIP = get_hierarchy("lip")
 # the regions of the paper, by LIP's ids

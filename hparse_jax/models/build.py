@@ -19,13 +19,13 @@ from hparse_jax.models.vgg import VGGBackbone
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is behind one name of `config.model.name`.
+    """What one name of `config.model.name` stands for.
 
-    module: `module(config, hierarchy)`, whose method `features` gives the backbone's blocks.
-    backbone: the name in its variables of the part that another network's weights can initialise.
-    trains: whether `hparse train` takes it. all_levels: whether it predicts every level of the
-    hierarchy, or the leaves alone. outputs: names of its levels' logits where these have names of
-    their own, finest first; otherwise they go by the levels' names.
+    module: called as `module(config, hierarchy)`; its method `features` returns the blocks of the
+    backbone. backbone: the name of the backbone in its variables, which another network's weights
+    can initialise. trains: whether it can be trained. all_levels: whether it predicts every level
+    of the hierarchy, or the leaves alone. outputs: names of its levels' logits, finest first; ()
+    for the levels' own names.
     """
 
     module: type[nn.Module]
@@ -50,34 +50,34 @@ NETWORKS = {
     ),
 }
 
-# Backbones by themselves, as imported weights come: they parse nothing, `config.init_from` takes
-# them. Their variables lie under the name that they have in a network.
+# Backbones by themselves, as imported: `config.init_from` takes them. Their variables have the same
+# name as in a network.
 BACKBONES = {"resnet": ResNetBackbone, "vgg": VGGBackbone}
 
 
 def levels_of(config: ModelConfig, hierarchy: Hierarchy) -> Hierarchy:
     """The levels of a hierarchy that the network of this config predicts."""
-    whole = config.hierarchy and NETWORKS[config.name].all_levels
-    return hierarchy if whole else hierarchy.leaves_only()
+    all_levels = config.hierarchy and NETWORKS[config.name].all_levels
+    return hierarchy if all_levels else hierarchy.leaves_only()
 
 
 def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     """The linen module of `config.name`, for a hierarchy of any depth >= 1.
 
     Its attribute `hierarchy` holds the levels that it predicts, `config` a copy of the config with
-    the compute type resolved.
+    dtype "auto" resolved.
     """
     return NETWORKS[config.name].module(_resolved(config), levels_of(config, hierarchy))
 
 
 def build_backbone(name: str, config: ModelConfig) -> nn.Module:
-    """The backbone of a name in `BACKBONES`, by itself."""
+    """The linen module of a name in `BACKBONES`."""
     return BACKBONES[name](_resolved(config))
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict:
-    """Random weights {"params", "batch_stats"}: a pure function of the model and the seed."""
-    # Shapes of weights do not depend on the size of the image.
+    """Random variables {"params", "batch_stats"}: a pure function of the model and the seed."""
+    # No variable's shape depends on the image's size.
     images = jnp.zeros((1, 33, 33, 3), jnp.float32)
     # The rbg generator compiles several times faster than the default one.
     variables = model.init(jax.random.key(seed, impl="rbg"), images, train=False)

@@ -1,15 +1,36 @@
-"""Atrous spatial pyramid pooling (DeepLabV3): context at several ranges (CNIF section 3.4)."""
+"""The image embedding h_I (CNIF Eq. 8): atrous spatial pyramid pooling over the ResNet's blocks."""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import ConvNorm, kernel_init, pixel_mean
-from hparse_jax.models.norm import BatchNorm
+from hparse_jax.config import ModelConfig
+from hparse_jax.models.layers import BatchNorm, ConvNorm, kernel_init
+from hparse_jax.models.ops import pixel_mean, resize
+
+
+class ImageEmbedding(nn.Module):
+    """Block outputs of the ResNet -> h_I at stride 8 (section 3.4, "Backbone Network").
+
+    The context is compressed to the channels of block 2 (512 for ResNet-101), brought to its
+    size, and added to it. Widths follow the depth: ASPP branches have half of those channels.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self, blocks: tuple[Float[Array, "b _ _ _"], ...], train: bool = False
+    ) -> Float[Array, "b h w c"]:
+        fine = blocks[1]
+        channels = fine.shape[-1]
+        rates = (6, 12, 18) if self.config.output_stride == 16 else (12, 24, 36)
+        aspp = ASPP(channels // 2, channels, rates, self.config.dtype, name="aspp")
+        return resize(aspp(blocks[3], train), fine.shape[1:3]) + fine
 
 
 class ASPP(nn.Module):
-    """One 1x1, three dilated 3x3 branches and the image mean, side by side, then 1x1.
+    """One 1x1, three dilated 3x3 branches and the image mean, side by side, then 1x1 (DeepLabV3).
 
     rates: dilations in pixels of the input map. branch, features: channels of a branch and of
     the result.

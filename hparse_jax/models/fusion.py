@@ -14,19 +14,18 @@ from jaxtyping import Array, Float
 
 from hparse_jax.models.nodes import node_convolution
 
-SOURCES = ("direct", "top_down", "bottom_up")
-
 
 class Gates(nn.Module):
     """The confidence of each source (Eq. 15 and 16), in (0, 1), from pixel averages of h.
 
     own, parent_level, child_level: CAP(h) of the nodes of this level and its neighbours, each
-    [b, nodes of that level, c]. A parent says one number to all its children; the children of a
-    node say one number together. Background has no parent and no children: those gates are 0.
+    [b, nodes of that level, c]; None for a source that is absent. A parent has one confidence for
+    all its children; the children of a node have one together. Background has no parent and no
+    children: those gates are 0.
     """
 
-    parents: tuple[int, ...]  # of this level's nodes; () when top-down inference is absent
-    child_parents: tuple[int, ...]  # of the finer level's nodes; () when bottom-up is absent
+    parents: tuple[int, ...]  # of this level's nodes
+    child_parents: tuple[int, ...]  # of the finer level's nodes
 
     @nn.compact
     def __call__(
@@ -55,11 +54,12 @@ class Gates(nn.Module):
 class FusionNetwork(nn.Module):
     """F_fuse (Eq. 17): per node three 1x1 convolutions with ReLU over its gated sources.
 
-    Sources that a node does not have (background: all but the direct one) enter as 0.
+    gates: none of them makes it unconditional. Sources that a node does not have (background: all
+    but the direct one) enter as 0.
     """
 
-    hidden: int
-    shared: bool
+    shared: bool  # one set of weights for all nodes, or one each
+    hidden: int = 16
 
     @nn.compact
     def __call__(
@@ -73,7 +73,7 @@ class FusionNetwork(nn.Module):
         sources = []
         for source in maps:
             gate = gates.get(source)
-            if gate is None:  # unconditional fusion
+            if gate is None:
                 gate = jnp.ones(()) if source == "direct" else jnp.asarray(foreground, jnp.float32)
             else:
                 gate = gate[:, None, None, :]
@@ -96,9 +96,8 @@ class StaticFusion(nn.Module):
 
     product_of_experts (Eq. 1): the product of the distributions.
     bayesian (Eq. 2 and 3 with sources independent given y): the product over p(y)^(n - 1), with
-    p(y) a learned prior, uniform at the start.
-    ensemble (Eq. 4): the weighted mean, weights learned, the same for every image, equal at the
-    start.
+    p(y) a learned prior, initialised as uniform.
+    ensemble (Eq. 4): the mean with learned weights, the same for every image, initialised as equal.
     Returns log-probabilities up to a constant per pixel, which the softmax of the loss removes.
     """
 

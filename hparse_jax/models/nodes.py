@@ -6,16 +6,15 @@ level share one product. The message from parent or children, concatenated to h_
 enters as a small convolution of its own, which is the same sum.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hparse_jax.models.layers import convolution
-from hparse_jax.models.norm import BatchNorm
+from hparse_jax.config import ModelConfig
+from hparse_jax.models.layers import BatchNorm
+from hparse_jax.models.ops import column_taps, convolution, grouped_convolution
 
 
 class NodeAttention(nn.Module):
@@ -25,7 +24,7 @@ class NodeAttention(nn.Module):
     """
 
     nodes: int
-    reduction: int
+    reduction: int = 16
 
     @nn.compact
     def __call__(self, mean: Float[Array, "b c"]) -> Float[Array, "b nodes c"]:
@@ -44,14 +43,14 @@ class NodeHead(nn.Module):
     """Three convolutions per node, all nodes together: F (1x1) or F_down, F_up (3x3, 3x3, 1x1).
 
     The first reads h_v, given as the level map and the node's gate, and the message if there is
-    one. shared: one set of weights for all nodes, as the equations write it; otherwise one each.
+    one. config.node_heads: "shared" is one set of weights for all nodes, as the equations write it,
+    "per_node" one for each. hidden: channels of a node. kernel: side of the first two convolutions.
     Returns float32 logits.
     """
 
-    kernel: int
+    config: ModelConfig
     hidden: int
-    shared: bool
-    dtype: str
+    kernel: int
 
     @nn.compact
     def __call__(
@@ -62,7 +61,7 @@ class NodeHead(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b h w nodes"]:
         nodes, channels, size = gate.shape[1], gate.shape[2], self.kernel
-        copies = 1 if self.shared else nodes
+        copies = 1 if self.config.node_heads == "shared" else nodes
         inputs = channels + (message is not None)
 
         def kernel(name, side, features_in, features_out, fan_in):
@@ -73,10 +72,10 @@ class NodeHead(nn.Module):
             return jnp.broadcast_to(weights, (*weights.shape[:3], nodes, weights.shape[4]))
 
         weights = kernel("embedding_kernel", size, channels, self.hidden, size * size * inputs)
-        x = gated_convolution(level_map, gate, weights, self.dtype)
+        x = gated_convolution(level_map, gate, weights, self.config.dtype)
         if message is not None:
             weights = kernel("message_kernel", size, 1, self.hidden, size * size * inputs)
-            x = x + node_convolution(message.astype(self.dtype), spread(weights))
+            x = x + node_convolution(message.astype(self.config.dtype), spread(weights))
         x = nn.relu(self._norm("norm1", x, nodes, train))
         weights = kernel("hidden_kernel", size, self.hidden, self.hidden, size * size * self.hidden)
         x = node_convolution(x, spread(weights))
@@ -86,8 +85,8 @@ class NodeHead(nn.Module):
         return node_convolution(x.astype(jnp.float32), spread(weights)) + bias
 
     def _norm(self, name, x, nodes, train):
-        norm = BatchNorm(self.dtype, name=name)
-        if self.shared:
+        norm = BatchNorm(self.config.dtype, name=name)
+        if self.config.node_heads == "shared":
             return norm(x.reshape(*x.shape[:3], nodes, self.hidden), train).reshape(x.shape)
         return norm(x, train)
 
@@ -100,9 +99,9 @@ def gated_convolution(
 ) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's embedding `x * gate[:, v]` with the node's own kernel.
 
-    The gate scales the kernel's input channels instead of the map, per sample. One sample is then
-    an ordinary convolution; a batch is one batched product per kernel row, which stays local to a
-    device when the batch is sharded (a convolution with per-sample weights would not).
+    The gate scales the kernel's input channels instead of the map, for each sample. One sample is
+    then an ordinary convolution; a batch is one batched product per kernel row, which stays local
+    to a device when the batch is sharded (a convolution with weights for each sample would not).
     """
     batch, height, _, channels = x.shape
     side, features = kernel.shape[0], gate.shape[1] * kernel.shape[4]
@@ -112,69 +111,19 @@ def gated_convolution(
     if batch == 1:
         return convolution(x, folded.reshape(side, side, channels, features))
     folded = folded.reshape(batch, side, side * channels, features)
-    shifted = _column_taps(x, side)
+    shifted = column_taps(x, side)
     return sum(
         jnp.einsum("bhwk,bkn->bhwn", shifted[:, row : row + height], folded[:, row])
         for row in range(side)
     )
 
 
-def _column_taps(x: Float[Array, "*b h w c"], side: int) -> Float[Array, "*b h2 w kc"]:
-    """x padded by half a kernel, its `side` column shifts side by side: a row of a kernel is then
-    one product. Fewer, longer products than one a tap, and a third of the copies of all taps."""
-    width, pad = x.shape[-2], side // 2
-    x = jnp.pad(x, ((0, 0),) * (x.ndim - 3) + ((pad, pad), (pad, pad), (0, 0)))
-    return jnp.concatenate([x[..., j : j + width, :] for j in range(side)], -1)
-
-
 def node_convolution(
     x: Float[Array, "b h w node_inputs"], kernel: Float[Array, "k k i nodes o"]
 ) -> Float[Array, "b h w node_outputs"]:
-    """Convolves every node's own channels with its own kernel: one grouped convolution."""
+    """Convolves every node's own channels with its own kernel."""
     kernel = kernel.astype(x.dtype)
-    return _grouped(x, kernel.reshape(*kernel.shape[:3], -1), kernel.shape[3])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _grouped(x, kernel, groups):
-    return convolution(x, kernel, groups=groups)
-
-
-def _grouped_forward(x, kernel, groups):
-    return _grouped(x, kernel, groups), (x, kernel)
-
-
-def _grouped_backward(groups, saved, gradient):
-    """To x the gradient is a grouped convolution too, to the kernel one product per kernel row.
-
-    XLA's own gradient of a grouped convolution took 50 times as long on a CPU.
-    """
-    x, kernel = saved
-    side, features_in = kernel.shape[0], kernel.shape[2]
-    features_out = kernel.shape[3] // groups
-    batch, height, width = x.shape[:3]
-    per_group = kernel.reshape(side, side, features_in, groups, features_out)
-    mirrored = per_group[::-1, ::-1].transpose(0, 1, 4, 3, 2)
-    to_x = _grouped(gradient, mirrored.reshape(side, side, features_out, -1), groups)
-
-    def by_node(x, features):
-        return x.reshape(batch, height, width, groups, features).transpose(3, 0, 1, 2, 4)
-
-    shifted, gradient = _column_taps(by_node(x, features_in), side), by_node(gradient, features_out)
-    rows = [
-        jnp.einsum(
-            "vbhwk,vbhwo->kvo",
-            shifted[:, :, row : row + height],
-            gradient,
-            preferred_element_type=jnp.float32,
-        )
-        for row in range(side)
-    ]
-    to_kernel = jnp.stack(rows).reshape(side, side, features_in, groups * features_out)
-    return to_x, to_kernel.astype(kernel.dtype)
-
-
-_grouped.defvjp(_grouped_forward, _grouped_backward)
+    return grouped_convolution(x, kernel.reshape(*kernel.shape[:3], -1), kernel.shape[3])
 
 
 def parent_message(

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 class LevelOutput:
     """Float32 logits of one level, nodes in id order, on a grid whose corners are the image's.
 
-    top_down is None at the root, bottom_up at the leaves; fused is direct where it is alone.
+    top_down is None at the root, bottom_up at the leaves, and each where the config switches it
+    off; fused is direct where there is no other source.
     gates: source -> confidence per image and node; empty without conditional fusion.
     """
 
@@ -22,20 +23,22 @@ class LevelOutput:
 
 @flax.struct.dataclass
 class ParserOutput:
-    """levels: finest first. auxiliary: further leaf logits, trained but not used, by name.
-
-    None and {} mean that there are none.
-    """
+    """levels: finest first. auxiliary: further leaf logits by name, for the loss alone; None or {}
+    where there are none."""
 
     levels: tuple[LevelOutput, ...]
     auxiliary: dict[str, Float[Array, "b _ _ nodes"]] | None
 
 
-def parts_alone(
+def direct_level(logits: Float[Array, "b h w nodes"]) -> LevelOutput:
+    """A level with direct inference alone."""
+    logits = logits.astype(jnp.float32)
+    return LevelOutput(direct=logits, top_down=None, bottom_up=None, fused=logits, gates={})
+
+
+def leaf_output(
     logits: Float[Array, "b h w nodes"],
     auxiliary: dict[str, Float[Array, "b _ _ nodes"]] | None = None,
 ) -> ParserOutput:
-    """The output of a network that knows the leaves alone."""
-    logits = logits.astype(jnp.float32)
-    level = LevelOutput(direct=logits, top_down=None, bottom_up=None, fused=logits, gates={})
-    return ParserOutput((level,), auxiliary or {})
+    """The output of a network whose only level is the leaves."""
+    return ParserOutput((direct_level(logits),), auxiliary or {})

@@ -1,7 +1,7 @@
 """The network whose weights CNIF's authors released: direct inference alone, on LIP.
 
-Not the paper's model: no top-down or bottom-up inference, no gates, no fusion. Built to be equal to
-the released one number by number; in-place activated batch norms are ordinary ones after import.
+Not the paper's model: no top-down or bottom-up inference, no gates, no fusion. Its outputs equal
+those of the released one; in-place activated batch norms are ordinary ones after import.
 """
 
 import jax.numpy as jnp
@@ -10,11 +10,10 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import ConvNorm, convolution, pixel_mean, resize
-from hparse_jax.models.norm import BatchNorm
-from hparse_jax.models.output import LevelOutput, ParserOutput
+from hparse_jax.models.layers import BatchNorm, Conv, ConvNorm
+from hparse_jax.models.ops import convolution, pixel_mean, resize
+from hparse_jax.models.output import ParserOutput, direct_level
 from hparse_jax.models.resnet import ResNet
-from hparse_jax.models.vgg import Conv
 
 _RATES = (12, 24, 36)
 _SLOPE = 0.01  # of the leaky ReLU
@@ -37,24 +36,20 @@ class ReleasedCNIF(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of the four blocks of the ResNet."""
-        return self.resnet(images.astype(self.config.dtype), train)
+        return self.resnet(images, train)
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+        dtype = self.config.dtype
         blocks = self.features(images, train)
         context = resize(self.context(blocks[3], train), blocks[1].shape[1:3])
-        nodes = [len(level.nodes) for level in self.hierarchy.levels]
-        maps = [PartHead(nodes[0], self.config.dtype, name="level1")(context, blocks, train)]
-        for level in (2, 3):
-            head = CoarseHead(nodes[level - 1], self.config.dtype, name=f"level{level}")
-            maps.append(head(context, blocks[1], train))
-        levels = tuple(
-            LevelOutput(direct=x, top_down=None, bottom_up=None, fused=x, gates={})
-            for x in (m.astype(jnp.float32) for m in maps)
-        )
-        x = BiasedConvNorm(512, self.config.dtype, name="auxiliary")(blocks[2], train)
-        logits = Conv(nodes[0], 1, relu=False, dtype=self.config.dtype, name="auxiliary_logits")(x)
-        return ParserOutput(levels, {"aux": logits.astype(jnp.float32)})
+        parts, *coarse = (len(level.nodes) for level in self.hierarchy.levels)
+        maps = [PartHead(parts, dtype, name="level1")(context, blocks, train)]
+        for level, nodes in enumerate(coarse, 2):
+            maps.append(CoarseHead(nodes, dtype, name=f"level{level}")(context, blocks[1], train))
+        x = BiasedConvNorm(512, dtype, name="auxiliary")(blocks[2], train)
+        logits = Conv(parts, 1, relu=False, dtype=dtype, name="auxiliary_logits")(x)
+        return ParserOutput(tuple(map(direct_level, maps)), {"aux": logits.astype(jnp.float32)})
 
 
 class Context(nn.Module):
@@ -72,10 +67,9 @@ class Context(nn.Module):
         branches += [conv(x, 3, f"branch{i}", rate) for i, rate in enumerate(_RATES, 1)]
         mean = conv(pixel_mean(x)[:, None, None, :], 1, "branch4")
         branches.append(jnp.broadcast_to(mean, branches[0].shape))
-        x = nn.leaky_relu(
-            conv(jnp.concatenate(branches, -1), 1, "project1", relu=False), negative_slope=_SLOPE
-        )
-        return nn.leaky_relu(conv(x, 3, "project2", relu=False), negative_slope=_SLOPE)
+        x = conv(jnp.concatenate(branches, -1), 1, "project1", relu=False)
+        x = conv(nn.leaky_relu(x, _SLOPE), 3, "project2", relu=False)
+        return nn.leaky_relu(x, _SLOPE)
 
 
 class PartHead(nn.Module):
@@ -131,9 +125,8 @@ class BiasedConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w features"]:
-        kernel = self.param(
-            "kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.features)
-        )
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x = convolution(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
         return nn.relu(BatchNorm(self.dtype, name="norm")(x, train))

@@ -4,18 +4,17 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.layers import ConvNorm, max_pool
+from hparse_jax.models.layers import ConvNorm, scaled
+from hparse_jax.models.ops import max_pool
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-
-
-def expansion(depth: int) -> int:
-    """Output channels of a block per channel of its 3x3 convolution."""
-    return 1 if depth < 50 else 4
+UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # per block
 
 
 class Residual(nn.Module):
-    """One residual block: basic (two 3x3) or bottleneck (1x1, 3x3, 1x1; the 3x3 strides)."""
+    """One residual unit: basic (two 3x3) or bottleneck (1x1, 3x3, 1x1; the 3x3 strides).
+
+    channels: of the 3x3 convolutions; a bottleneck returns four times as many.
+    """
 
     channels: int
     bottleneck: bool
@@ -47,44 +46,43 @@ class ResNet(nn.Module):
 
     Strides beyond the output stride become dilations. With multi_grid the dilation doubles from
     one residual unit of block 4 to the next: 2, 4, 8 at stride 16; 4, 8, 16 at stride 8.
+    ceil_pool: see `max_pool`; some released networks pool like this.
     """
 
     config: ModelConfig
-    ceil_pool: bool = False  # as some released networks pool: see `max_pool`
+    ceil_pool: bool = False
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        def scaled(channels):
-            return max(8, round(channels * self.config.width))
+        config = self.config
 
-        def stem(features, kernel, stride, name):
-            return ConvNorm(scaled(features), kernel, stride, dtype=self.config.dtype, name=name)
+        def stem(x, channels, kernel, stride, name):
+            features = scaled(channels, config.width)
+            return ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)(x, train)
 
-        x = images
-        if self.config.stem == "deep":
-            x = stem(64, 3, 2, "stem1")(x, train)
-            x = stem(64, 3, 1, "stem2")(x, train)
-            x = stem(128, 3, 1, "stem3")(x, train)
+        x = images.astype(config.dtype)
+        if config.stem == "deep":
+            x = stem(x, 64, 3, 2, "stem1")
+            x = stem(x, 64, 3, 1, "stem2")
+            x = stem(x, 128, 3, 1, "stem3")
         else:
-            x = stem(64, 7, 2, "stem1")(x, train)
+            x = stem(x, 64, 7, 2, "stem1")
         x = max_pool(x, ceil=self.ceil_pool)
 
-        strides = (1, 2, 2, 1) if self.config.output_stride == 16 else (1, 2, 1, 1)
-        dilations = (1, 1, 1, 2) if self.config.output_stride == 16 else (1, 1, 2, 4)
+        strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
+        dilations = (1, 1, 1, 2) if config.output_stride == 16 else (1, 1, 2, 4)
         outputs = []
-        for block, (units, stride, dilation) in enumerate(
-            zip(BLOCKS[self.config.depth], strides, dilations, strict=True)
-        ):
-            grid = self.config.multi_grid and block == 3
+        for block, units in enumerate(UNITS[config.depth]):
+            grid = config.multi_grid and block == 3
             for unit in range(units):
                 x = Residual(
-                    channels=scaled(64 * 2**block),
-                    bottleneck=expansion(self.config.depth) > 1,
-                    stride=stride if unit == 0 else 1,
-                    dilation=dilation * (2**unit if grid else 1),
-                    dtype=self.config.dtype,
+                    channels=scaled(64 * 2**block, config.width),
+                    bottleneck=config.depth >= 50,
+                    stride=strides[block] if unit == 0 else 1,
+                    dilation=dilations[block] * (2**unit if grid else 1),
+                    dtype=config.dtype,
                     name=f"block{block + 1}_{unit}",
                 )(x, train)
             outputs.append(x)
@@ -102,4 +100,4 @@ class ResNetBackbone(nn.Module):
     def __call__(
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        return self.resnet(images.astype(self.config.dtype), train)
+        return self.resnet(images, train)

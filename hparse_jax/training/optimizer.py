@@ -1,4 +1,4 @@
-"""SGD with momentum, the poly schedule and its exceptions (CNIF section 4.1)."""
+"""SGD with momentum and the poly schedule (CNIF section 4.1)."""
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     """
 
     def rate(step):
+        # Not optax.polynomial_schedule: on a CPU its compiled 1 - 7 / 7 is -1e-8, because XLA fuses
+        # the division with the subtraction, and a power of it is NaN. The minimum prevents that.
         poly = config.base_lr * (1.0 - jnp.minimum(step / total_steps, 1.0)) ** config.power
         return poly * jnp.minimum(1.0, (step + 1.0) / max(1, config.warmup_steps))
 
@@ -22,10 +24,10 @@ def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
-    """As torch.optim.SGD: decay joins the gradient before the momentum.
+    """As torch.optim.SGD: weight decay is added to the gradient before the momentum.
 
-    Decay acts on convolution weights alone, not on batch norm and biases. Everything but the
-    backbone learns at new_layers_multiplier times the rate.
+    It acts on convolution weights alone, not on batch norm and biases. Everything but the backbone
+    learns at new_layers_multiplier times the rate.
     """
 
     def kernels(params):

@@ -12,7 +12,7 @@ from hparse_jax.checkpoint import TrainState
 from hparse_jax.config import Config
 from hparse_jax.losses import count_valid, parsing_loss
 from hparse_jax.models.build import initial_variables
-from hparse_jax.models.layers import normalise
+from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import batch_sharding, replicated
 from hparse_jax.training.optimizer import learning_rate, make_optimizer
 

@@ -23,7 +23,7 @@ from hparse_jax.interop.formats import FORMATS, convert
 from hparse_jax.interop.import_weights import import_weights
 from hparse_jax.models import ParserOutput, build_model
 from hparse_jax.models.build import build_backbone, initial_variables
-from hparse_jax.models.layers import max_pool, normalise
+from hparse_jax.models.ops import max_pool, normalise
 from hparse_jax.models.output import LevelOutput
 from hparse_jax.sharding import data_mesh
 from hparse_jax.training.step import create_state

@@ -1,4 +1,4 @@
-"""LIP's four baselines once more, layer by layer from their papers, as plain functions.
+"""LIP's four baselines again, layer by layer from their papers, as plain functions.
 
 Slow and simple on purpose: nothing is shared with the package but the names of the weights.
 Bilinear values come from SciPy's map_coordinates as JAX has it, unpooling from loops.
@@ -24,8 +24,8 @@ def conv(x, p, dilation=1, relu=True):
     return jnp.maximum(x, 0.0) if relu else x
 
 
-def conv_norm(x, p, stats):
-    x = conv(x, {"kernel": p["kernel"]}, relu=False)
+def conv_norm(x, p, stats, dilation=1):
+    x = conv(x, {"kernel": p["kernel"]}, dilation, relu=False)
     x = (x - stats["norm"]["mean"]) / jnp.sqrt(stats["norm"]["var"] + 1e-5)
     return jnp.maximum(x * p["norm"]["scale"] + p["norm"]["bias"], 0.0)
 
@@ -39,7 +39,7 @@ def pool(x, side, stride, padding):
 
 
 def at(x, rows, columns):
-    """x [b, h, w, c] at these positions, bilinear, the edges going on."""
+    """x [b, h, w, c] at these positions, bilinear, the edges continued."""
     grid = jnp.meshgrid(jnp.asarray(rows), jnp.asarray(columns), indexing="ij")
     maps = [
         [map_coordinates(image[..., c], grid, 1, mode="nearest") for c in range(x.shape[-1])]
@@ -53,7 +53,7 @@ def corners_together(x, size):
 
 
 def deeplab_block5(x, p):
-    """VGG-16 to pool5, as DeepLab has it: 3x3 pooling, strides 2 2 2 1 1, holes in block 5."""
+    """VGG-16 to pool5, as DeepLab has it: 3x3 pooling, strides 2 2 2 1 1, block 5 dilated."""
     for block, layers in enumerate((2, 2, 3, 3, 3), 1):
         for layer in range(1, layers + 1):
             x = conv(x, p[f"conv{block}_{layer}"], dilation=2 if block == 5 else 1)
@@ -94,7 +94,7 @@ def attention(images, variables):
 
 
 def double(x, kernel, size):
-    """Transposed convolution 4x4, stride 2: every value spreads over 4x4, then one edge is cut."""
+    """Transposed convolution 4x4, stride 2: every value spreads over 4x4; cropped by one edge."""
     b, h, w, _ = x.shape
     spread = np.zeros((b, 2 * h + 2, 2 * w + 2, kernel.shape[-1]), np.float32)
     for u in range(4):

@@ -1,4 +1,4 @@
-"""The parts of the network that the config and the hierarchy decide."""
+"""CNIF: its equations in NumPy, and what the config and the hierarchy decide."""
 
 import dataclasses
 
@@ -6,14 +6,100 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_cnif import reference
+from random_variables import random_variables
 
 import hparse_jax
 from hparse_jax.config import ModelConfig
+from hparse_jax.hierarchy import Hierarchy, Level
 from hparse_jax.models import build_model
-from hparse_jax.models.build import initial_variables
+from hparse_jax.models.cnif import CNIF
+from hparse_jax.models.fusion import FusionNetwork, StaticFusion
 
 LIP = hparse_jax.get_hierarchy("lip")
 TINY = ModelConfig(depth=18, width=0.125, dtype="float32")
+FOUR_LEVELS = Hierarchy(
+    name="four",
+    levels=(
+        Level("parts", ("background", "hat", "face", "shirt", "arm", "shoe"), (0, 1, 1, 2, 2, 3)),
+        Level("groups", ("background", "head", "torso", "feet"), (0, 1, 1, 2)),
+        Level("halves", ("background", "upper", "lower"), (0, 1, 1)),
+        Level("body", ("background", "person"), ()),
+    ),
+    palette=tuple((i, i, i) for i in range(6)),
+)
+
+
+class WithoutBackbone(CNIF):
+    """CNIF on the images' own pixels instead of the blocks of a ResNet, which would be compiled."""
+
+    def features(self, images, train=False):
+        strides_and_copies = ((4, 2), (8, 6), (16, 8), (16, 8))
+        return tuple(
+            jnp.tile(images[:, ::stride, ::stride], copies) for stride, copies in strides_and_copies
+        )
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "node_heads", "messages", "batch"),
+    [
+        (hparse_jax.get_hierarchy("atr"), "per_node", "logits", 1),
+        (hparse_jax.get_hierarchy("atr"), "shared", "probabilities", 2),
+        (FOUR_LEVELS, "per_node", "probabilities", 2),
+        (FOUR_LEVELS, "shared", "logits", 1),
+    ],
+    ids=["atr-own-logits", "atr-shared-probabilities", "four-own-probabilities", "four-shared"],
+)
+def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, messages, batch):
+    config = dataclasses.replace(TINY, node_heads=node_heads, messages=messages)
+    model = WithoutBackbone(config, hierarchy)
+    images = jax.random.normal(jax.random.key(0), (batch, 33, 41, 3))
+    variables = random_variables(model, images)
+    apply = jax.jit(lambda v, x: model.apply(v, x, capture_intermediates=True))
+    output, captured = apply(variables, images)
+    intermediates = captured["intermediates"]
+    level_maps = [
+        np.asarray(intermediates[f"{level.name}_embedding"]["__call__"][0], np.float64)
+        for level in hierarchy.levels
+    ]
+    double = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
+    expected = reference(hierarchy, double["params"], double["batch_stats"], level_maps, messages)
+    for level, (maps, fused, gates) in zip(output.levels, expected, strict=True):
+        for source in ("direct", "top_down", "bottom_up"):
+            actual = getattr(level, source)
+            if source not in maps:
+                assert actual is None
+                continue
+            scale = np.abs(maps[source]).max()
+            np.testing.assert_allclose(actual, maps[source], atol=1e-4 * scale)
+            np.testing.assert_allclose(level.gates[source], gates[source], atol=1e-5)
+        np.testing.assert_allclose(level.fused, fused, atol=1e-4 * np.abs(fused).max())
+    assert jnp.isfinite(output.levels[0].fused).all()
+
+
+@pytest.mark.parametrize(
+    ("fusion", "module"),
+    [
+        ("unconditional", FusionNetwork(shared=False)),
+        ("product_of_experts", StaticFusion("product_of_experts")),
+        ("bayesian", StaticFusion("bayesian")),
+        ("ensemble", StaticFusion("ensemble")),
+    ],
+)
+def test_the_sources_of_a_level_are_fused_as_the_config_says(fusion, module):
+    """`test_fusion.py` has the modules by hand."""
+    model = WithoutBackbone(dataclasses.replace(TINY, fusion=fusion), FOUR_LEVELS)
+    images = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
+    variables = random_variables(model, images)
+    output = jax.jit(model.apply)(variables, images)
+    for level, maps in zip(FOUR_LEVELS.levels, output.levels, strict=True):
+        sources = {s: getattr(maps, s) for s in ("direct", "top_down", "bottom_up")}
+        sources = {source: logits for source, logits in sources.items() if logits is not None}
+        own = {"params": variables["params"].get(f"{level.name}_fusion", {})}
+        arguments = ({},) if fusion == "unconditional" else ()
+        expected = module.apply(own, sources, *arguments)
+        np.testing.assert_allclose(maps.fused, expected, atol=1e-5 * np.abs(expected).max())
+        assert maps.gates == {}
 
 
 def shapes_of(config, hierarchy=LIP, size=(97, 65)):
@@ -27,33 +113,6 @@ def shapes_of(config, hierarchy=LIP, size=(97, 65)):
         return [vars(level) for level in output.levels], output.auxiliary
 
     return *jax.eval_shape(apply, variables, images), variables
-
-
-def parameters(variables):
-    return sum(x.size for x in jax.tree.leaves(variables["params"]))
-
-
-@pytest.mark.parametrize(("depth", "width"), [(18, 512), (50, 2048), (101, 2048)])
-@pytest.mark.parametrize(("stem", "stride", "last"), [("deep", 8, (13, 9)), ("conv7", 16, (7, 5))])
-def test_strides_and_widths_of_the_blocks(stem, depth, width, stride, last):
-    model = build_model(ModelConfig(depth=depth, stem=stem, output_stride=stride), LIP)
-    images = jax.ShapeDtypeStruct((1, 97, 65, 3), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    blocks = jax.eval_shape(lambda v, x: model.apply(v, x, method="features"), variables, images)
-    sides = [(25, 17), (13, 9), last, last]
-    assert [b.shape[1:3] for b in blocks] == sides
-    assert [b.shape[3] for b in blocks] == [width // 8, width // 4, width // 2, width]
-
-
-@pytest.mark.parametrize(
-    ("depth", "published"), [(18, 11_689_512), (50, 25_557_032), (101, 44_549_160)]
-)
-def test_the_backbone_has_the_published_number_of_parameters(depth, published):
-    """torchvision's ResNets, whose last layer has width * 1000 + 1000 of them."""
-    *_, variables = shapes_of(ModelConfig(depth=depth, stem="conv7"))
-    classifier = 1000 * (512 if depth == 18 else 2048) + 1000
-    resnet = {"params": variables["params"]["resnet"]}
-    assert parameters(resnet) == published - classifier
 
 
 SWITCHES = {
@@ -87,10 +146,9 @@ def test_each_row_of_table_6_has_its_sources_and_gates(row):
 
 
 def test_background_has_direct_inference_only():
-    model = build_model(TINY, LIP)
+    model = WithoutBackbone(TINY, LIP)
     images = jax.random.normal(jax.random.key(0), (2, 33, 33, 3))
-    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, 0)
-    output = jax.jit(model.apply)(variables, images)
+    output = jax.jit(model.apply)(random_variables(model, images), images)
     for level in output.levels:
         for source in (level.top_down, level.bottom_up):
             if source is not None:

@@ -14,7 +14,7 @@ from hparse_jax.data.raw.encode import encode
 from hparse_jax.data.raw.files import Files
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.models.layers import normalise, resize
+from hparse_jax.models.ops import normalise, resize
 from hparse_jax.sharding import data_mesh
 from hparse_jax.training.step import create_state, make_train_step
 

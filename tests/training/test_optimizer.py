@@ -1,7 +1,10 @@
 """SGD, the schedule and its exceptions, against the formulas by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pytest
 
 from hparse_jax.config import OptimizerConfig
 from hparse_jax.training.optimizer import learning_rate, make_optimizer
@@ -15,39 +18,46 @@ def test_poly_schedule_with_linear_warm_up():
         np.testing.assert_allclose(rate(step), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("steps", [7, 50, 1200])
+def test_the_compiled_rate_is_zero_after_the_last_step(steps):
+    rate = jax.jit(learning_rate(OptimizerConfig(), steps))
+    assert [float(rate(steps + late)) for late in range(3)] == [0, 0, 0]
+
+
+# leaf -> (its first value, whether it decays, whether it is a new layer)
+LEAVES = {
+    ("resnet", "conv", "kernel"): (2.0, True, False),
+    ("resnet", "conv", "norm", "scale"): (3.0, False, False),
+    ("vgg", "conv1_1", "bias"): (4.0, False, False),
+    ("parts_direct", "hidden_kernel"): (5.0, True, True),
+    ("parts_direct", "logit_bias"): (7.0, False, True),
+}
+
+
 def test_updates_are_those_of_sgd_with_decay_on_kernels_and_faster_new_layers():
     config = OptimizerConfig(
         base_lr=0.1, momentum=0.9, weight_decay=0.01, power=1.0, new_layers_multiplier=10.0
     )
     optimizer = make_optimizer(config, 4)
-    params = {
-        "resnet": {"conv": {"kernel": jnp.asarray([2.0]), "norm": {"scale": jnp.asarray([3.0])}}},
-        "parts_direct": {"hidden_kernel": jnp.asarray([5.0]), "logit_bias": jnp.asarray([7.0])},
-    }
-    decays = {2.0: True, 3.0: False, 5.0: True, 7.0: False}
-    new = {2.0: False, 3.0: False, 5.0: True, 7.0: True}
+    params = {}
+    for path, (value, *_) in LEAVES.items():
+        parent = params
+        for key in path[:-1]:
+            parent = parent.setdefault(key, {})
+        parent[path[-1]] = jnp.asarray([value])
     state = optimizer.init(params)
-    expected, velocity = {v: v for v in decays}, dict.fromkeys(decays, 0.0)
-
-    def leaves(params):
-        conv, head = params["resnet"]["conv"], params["parts_direct"]
-        arrays = conv["kernel"], conv["norm"]["scale"], head["hidden_kernel"], head["logit_bias"]
-        return [float(a[0]) for a in arrays]
-
+    expected = {path: value for path, (value, *_) in LEAVES.items()}
+    velocity = dict.fromkeys(LEAVES, 0.0)
     for step in range(3):
-        gradients = {
-            "resnet": {"conv": {"kernel": jnp.asarray([1.0]), "norm": {"scale": jnp.ones(1)}}},
-            "parts_direct": {"hidden_kernel": jnp.ones(1), "logit_bias": jnp.ones(1)},
-        }
+        gradients = jax.tree.map(lambda x: x * 0.5, params)
         updates, state = optimizer.update(gradients, state, params)
-        for key in expected:
-            gradient = 1.0 + 0.01 * expected[key] * decays[key]
-            velocity[key] = 0.9 * velocity[key] + gradient
-            rate = 0.1 * (1 - step / 4) * (10 if new[key] else 1)
-            expected[key] -= rate * velocity[key]
-        params = {room: _added(params[room], updates[room]) for room in ("resnet", "parts_direct")}
-        np.testing.assert_allclose(leaves(params), list(expected.values()), rtol=1e-6)
+        params = optax.apply_updates(params, updates)
+        for path, (_, decays, new) in LEAVES.items():
+            gradient = (0.5 + 0.01 * decays) * expected[path]
+            velocity[path] = 0.9 * velocity[path] + gradient
+            expected[path] -= 0.1 * (1 - step / 4) * (10 if new else 1) * velocity[path]
 
+        def check(path, x, expected=expected):
+            np.testing.assert_allclose(x, [expected[tuple(key.key for key in path)]], rtol=1e-5)
 
-def _added(a, b):
-    return {k: _added(a[k], b[k]) for k in a} if isinstance(a, dict) else a + b
+        jax.tree_util.tree_map_with_path(check, params)

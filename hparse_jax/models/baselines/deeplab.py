@@ -8,41 +8,41 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import interpolate, max_pool, resize
-from hparse_jax.models.output import ParserOutput, parts_alone
-from hparse_jax.models.vgg import VGG, Conv, scaled
+from hparse_jax.models.layers import Conv, scaled
+from hparse_jax.models.ops import interpolate, max_pool, resize
+from hparse_jax.models.output import ParserOutput, leaf_output
+from hparse_jax.models.vgg import VGG
 
 _RATES = (6, 12, 18, 24)  # dilations of DeepLabV2's ASPP-L, in pixels at stride 8
 _LARGE_FOV = 12  # dilation of DeepLab-LargeFOV's fc6
 SCALES = (1.0, 0.75, 0.5)  # of Attention
-_STRIDE = 4  # points of x1's grid from one of Attention's weights to the next
+_STRIDE = 4  # points of the finest grid from one of Attention's weights to the next
 
 
 class Classifier(nn.Module):
-    """fc6 (3x3 with holes), fc7, fc8: block 5's output, pooled -> (leaf logits, fc7's features)."""
+    """fc6 (dilated 3x3), fc7, fc8: block 5's output, pooled -> (leaf logits, fc7's features)."""
 
+    config: ModelConfig
     leaves: int
     dilation: int
-    width: float
-    dtype: str
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool
     ) -> tuple[Float[Array, "b h w leaves"], Float[Array, "b h w f"]]:
-        features = scaled(1024, self.width)
-        x = Conv(features, 3, self.dilation, dtype=self.dtype, name="fc6")(x)
+        features, dtype = scaled(1024, self.config.width), self.config.dtype
+        x = Conv(features, dilation=self.dilation, dtype=dtype, name="fc6")(x)
         x = nn.Dropout(0.5, deterministic=not train)(x)
-        x = Conv(features, 1, dtype=self.dtype, name="fc7")(x)
+        x = Conv(features, 1, dtype=dtype, name="fc7")(x)
         x = nn.Dropout(0.5, deterministic=not train)(x)
-        logits = Conv(self.leaves, 1, relu=False, dtype=self.dtype, name="fc8")(x)
+        logits = Conv(self.leaves, 1, relu=False, dtype=dtype, name="fc8")(x)
         return logits.astype(jnp.float32), x
 
 
 class DeepLabV2(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
 
-    VGG-16 with holes and four classifiers of different dilation whose logits add up (ASPP-L).
+    Dilated VGG-16 and four classifiers of different dilation whose logits add up (ASPP-L).
     """
 
     config: ModelConfig
@@ -52,59 +52,56 @@ class DeepLabV2(nn.Module):
         leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(self.config, atrous=True)
         self.branches = {
-            f"rate{rate}": Classifier(
-                leaves, rate, self.config.width, self.config.dtype, name=f"rate{rate}"
-            )
+            f"rate{rate}": Classifier(self.config, leaves, rate, name=f"rate{rate}")
             for rate in _RATES
         }
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
         x = max_pool(self.features(images)[4], stride=1)
-        return parts_alone(sum(branch(x, train)[0] for branch in self.branches.values()))
+        return leaf_output(sum(branch(x, train)[0] for branch in self.branches.values()))
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks."""
-        return self.vgg(images.astype(self.config.dtype))
+        return self.vgg(images)
 
 
 class Attention(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
 
-    One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, read from
-    their fc7 features, weighs their logits pixel by pixel. The logits of each scale are auxiliary
-    maps: extra supervision. The two layers that read the weights are the paper's, but are computed
-    at every fourth point of x1's grid along each side and interpolated between them: at all points
-    they alone would cost nearly half as much as a whole scale.
+    One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, computed
+    from their fc7 features, weighs their logits pixel by pixel. The logits of each scale are
+    auxiliary maps: extra supervision. The two layers that compute the weights are the paper's, but
+    are applied at every fourth point of the grid of x1 along each side, and their results
+    interpolated: at all points they alone would cost nearly half as much as a whole scale.
     """
 
     config: ModelConfig
     hierarchy: Hierarchy
 
     def setup(self):
+        width, dtype = self.config.width, self.config.dtype
         leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(self.config, atrous=True)
-        self.classifier = Classifier(leaves, _LARGE_FOV, self.config.width, self.config.dtype)
-        self.attention1 = Conv(
-            scaled(512, self.config.width), stride=_STRIDE, dtype=self.config.dtype
-        )
-        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=self.config.dtype)
+        self.classifier = Classifier(self.config, leaves, _LARGE_FOV)
+        self.attention1 = Conv(scaled(512, width), stride=_STRIDE, dtype=dtype)
+        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=dtype)
         self.dropout = nn.Dropout(0.5)
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        seen = [
-            resize(images, tuple(scaled_side(side, scale) for side in images.shape[1:3]))
+        inputs = [
+            resize(images, tuple(input_side(side, scale) for side in images.shape[1:3]))
             for scale in SCALES
         ]
-        logits, features = zip(*(self.large_fov(x, train) for x in seen), strict=True)
+        logits, features = zip(*(self.large_fov(x, train) for x in inputs), strict=True)
         fine = logits[0].shape[1:3]
         x = self.attention1(jnp.concatenate([resize(f, fine) for f in features], -1))
         x = self.attention2(self.dropout(x, deterministic=not train))
-        weights = jax.nn.softmax(_between(x.astype(jnp.float32), fine))
+        weights = jax.nn.softmax(_upsample(x.astype(jnp.float32), fine))
         fused = sum(
             weights[..., i : i + 1] * resize(scores, fine) for i, scores in enumerate(logits)
         )
         names = (f"scale{scale:g}" for scale in SCALES)
-        return parts_alone(fused, dict(zip(names, logits, strict=True)))
+        return leaf_output(fused, dict(zip(names, logits, strict=True)))
 
     def large_fov(
         self, images: Float[Array, "b h w 3"], train: bool
@@ -114,15 +111,15 @@ class Attention(nn.Module):
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks at one scale."""
-        return self.vgg(images.astype(self.config.dtype))
+        return self.vgg(images)
 
 
-def scaled_side(side: int, scale: float) -> int:
-    """The side of an image at a smaller scale: 8 k + 1, so that the grids' corners coincide."""
+def input_side(side: int, scale: float) -> int:
+    """The side of an input at a smaller scale: 8 k + 1, so that the grids' corners coincide."""
     return side if scale == 1 else int((side - 1) * scale / 8) * 8 + 1
 
 
-def _between(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+def _upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
     """From every fourth point of a grid of this size to all; beyond the last one, its value."""
     points = (np.arange(side) / _STRIDE for side in size)
     rows, columns = (np.minimum(p, n - 1) for p, n in zip(points, x.shape[1:3], strict=True))

@@ -8,11 +8,12 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import interpolate
-from hparse_jax.models.output import ParserOutput, parts_alone
-from hparse_jax.models.vgg import VGG, Conv, pool_pairs, scaled
+from hparse_jax.models.layers import Conv, scaled
+from hparse_jax.models.ops import interpolate, max_pool_2x2
+from hparse_jax.models.output import ParserOutput, leaf_output
+from hparse_jax.models.vgg import VGG
 
-_CENTRE = 3.5  # pixels: where the first of the 8 x 8 pixels under a score of pool3 has its middle
+_CENTRE = 3.5  # pixels: the centre of the first 8 x 8 pixels, which the first score of pool3 covers
 
 
 class FCN8s(nn.Module):
@@ -28,35 +29,35 @@ class FCN8s(nn.Module):
     hierarchy: Hierarchy
 
     def setup(self):
-        leaves = len(self.hierarchy.levels[0].nodes)
+        leaves, dtype = len(self.hierarchy.levels[0].nodes), self.config.dtype
         features = scaled(4096, self.config.width)
         self.vgg = VGG(self.config)
-        self.fc6 = Conv(features, 7, dtype=self.config.dtype)
-        self.fc7 = Conv(features, 1, dtype=self.config.dtype)
-        self.score_fc7 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
-        self.score_pool4 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
-        self.score_pool3 = Conv(leaves, 1, relu=False, dtype=self.config.dtype)
+        self.fc6 = Conv(features, 7, dtype=dtype)
+        self.fc7 = Conv(features, 1, dtype=dtype)
+        self.score_fc7 = Conv(leaves, 1, relu=False, dtype=dtype)
+        self.score_pool4 = Conv(leaves, 1, relu=False, dtype=dtype)
+        self.score_pool3 = Conv(leaves, 1, relu=False, dtype=dtype)
         self.double_fc7 = Double()
         self.double_pool4 = Double()
         self.dropout = nn.Dropout(0.5)
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        pool3, pool4, pool5 = map(pool_pairs, self.features(images)[2:])
+        pool3, pool4, pool5 = map(max_pool_2x2, self.features(images)[2:])
         x = self.dropout(self.fc6(pool5), deterministic=not train)
         x = self.dropout(self.fc7(x), deterministic=not train)
         scores = (self.score_fc7(x), self.score_pool4(pool4), self.score_pool3(pool3))
         seven, four, three = (x.astype(jnp.float32) for x in scores)
         logits = self.double_fc7(seven, four.shape[1:3]) + four
         logits = self.double_pool4(logits, three.shape[1:3]) + three
-        return parts_alone(_onto_corners(logits, images.shape[1:3]))
+        return leaf_output(_align_corners(logits, images.shape[1:3]))
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The outputs of VGG's five blocks, before their pooling."""
-        return self.vgg(images.astype(self.config.dtype))
+        return self.vgg(images)
 
 
 class Double(nn.Module):
-    """Transposed convolution 4x4, stride 2, all classes to all classes, without bias; cut to size.
+    """Transposed convolution 4x4, stride 2, all classes to all classes, no bias; cropped to size.
 
     Starts as bilinear interpolation of each class by itself.
     """
@@ -78,8 +79,8 @@ def _bilinear(key, shape: tuple[int, int, int, int]) -> Float[Array, "4 4 c c"]:
     return jnp.einsum("i,j,cd->ijcd", side, side, np.eye(shape[2], dtype=np.float32))
 
 
-def _onto_corners(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
-    """From the middles of 8 x 8 pixels to the grid that every 8th pixel from the first one makes.
+def _align_corners(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    """From the centres of 8 x 8 pixels to the grid of every 8th pixel, the first one included.
 
     Its first and last point are the corners of the image when the sides are 8 k + 1.
     """

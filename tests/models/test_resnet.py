@@ -1,0 +1,59 @@
+"""ResNets: strides, widths, dilations and parameters."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from hparse_jax.config import ModelConfig
+from hparse_jax.models.resnet import ResNetBackbone
+
+
+@functools.cache
+def blocks_and_variables(**settings):
+    """Shapes alone: nothing is computed."""
+    backbone = ResNetBackbone(ModelConfig(dtype="float32", **settings))
+    images = jax.ShapeDtypeStruct((1, 97, 65, 3), jnp.float32)
+    return jax.eval_shape(lambda x: backbone.init_with_output(jax.random.key(0), x), images)
+
+
+@pytest.mark.parametrize(("depth", "width"), [(18, 512), (50, 2048), (101, 2048)])
+@pytest.mark.parametrize(("stem", "stride", "last"), [("deep", 8, (13, 9)), ("conv7", 16, (7, 5))])
+def test_strides_and_widths_of_the_blocks(stem, depth, width, stride, last):
+    blocks, _ = blocks_and_variables(depth=depth, stem=stem, output_stride=stride)
+    sides = [(25, 17), (13, 9), last, last]
+    assert [b.shape[1:3] for b in blocks] == sides
+    assert [b.shape[3] for b in blocks] == [width // 8, width // 4, width // 2, width]
+
+
+@pytest.mark.parametrize(
+    ("depth", "published"),
+    [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160)],
+)
+def test_the_backbone_has_the_published_number_of_parameters(depth, published):
+    """torchvision's ResNets, whose last layer has width * 1000 + 1000 of them."""
+    _, variables = blocks_and_variables(depth=depth, stem="conv7", output_stride=16)
+    classifier = 1000 * (512 if depth < 50 else 2048) + 1000
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == published - classifier
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "multi_grid", "expected"),
+    [
+        # two units of two 3x3 convolutions in a block
+        (16, False, {2: 4}),
+        (16, True, {2: 2, 4: 2}),
+        (8, False, {2: 4, 4: 4}),
+    ],
+)
+def test_strides_beyond_the_output_stride_become_dilations(output_stride, multi_grid, expected):
+    config = ModelConfig(
+        depth=18, width=0.125, dtype="float32", output_stride=output_stride, multi_grid=multi_grid
+    )
+    backbone = ResNetBackbone(config)
+    images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
+    variables = jax.eval_shape(backbone.init, jax.random.key(0), images)
+    jaxpr = str(jax.make_jaxpr(backbone.apply)(variables, images))
+    counts = {d: jaxpr.count(f"rhs_dilation=({d}, {d})") for d in (2, 4, 8)}
+    assert {d: n for d, n in counts.items() if n} == expected
