@@ -10,7 +10,7 @@ from hparse_jax import sharding
 
 SHARDED_NORM = """
 import jax, numpy as np
-from hparse_jax.models.norm import BatchNorm
+from hparse_jax.models.layers import BatchNorm
 from hparse_jax.sharding import batch_sharding, data_mesh, replicated
 assert jax.device_count() == 4
 mesh = data_mesh()

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, Int32, UInt8
 from hparse_jax.config import Config
 from hparse_jax.data.buckets import Batch
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import normalise
+from hparse_jax.models.ops import hat_matrix, normalise
 from hparse_jax.sharding import batch_sharding, data_mesh, replicated
 
 _ROWS = 64  # label maps are made in strips of this many rows: no float map of the whole bucket
@@ -258,12 +258,7 @@ def _resample(
     x: Float[Array, "b h w c"], rows: Float[Array, "b H"], columns: Float[Array, "b W"]
 ) -> Float[Array, "b H W c"]:
     """Bilinear values of x at these positions: A_h @ x @ A_w^T for each image of the batch."""
-    a_h, a_w = _hat_matrix(rows, x.shape[1]), _hat_matrix(columns, x.shape[2])
+    a_h, a_w = hat_matrix(rows, x.shape[1]), hat_matrix(columns, x.shape[2])
     # full precision: on a GPU or TPU the default would round pixels and logits to 10 or 8 bits
     x = jnp.einsum("bHh,bhwc->bHwc", a_h, x, precision="highest")
     return jnp.einsum("bWw,bHwc->bHWc", a_w, x, precision="highest")
-
-
-def _hat_matrix(positions: Float[Array, "b n"], grid: int) -> Float[Array, "b n m"]:
-    """Row i holds the two bilinear weights of position i; zero for positions off the grid."""
-    return jnp.maximum(0.0, 1.0 - jnp.abs(positions[..., None] - jnp.arange(grid)))
