@@ -38,7 +38,7 @@ import jax, numpy as np
 from hparse_jax.config import Config, ModelConfig, OptimizerConfig
 from hparse_jax.hierarchy import Hierarchy, Level
 from hparse_jax.models import build_model
-from hparse_jax.sharding import data_mesh, global_batch
+from hparse_jax.sharding import data_mesh, global_batch, replicated
 from hparse_jax.training.step import create_state, make_train_step
 levels = (Level("parts", ("background", "arm", "leg"), (0, 1, 1)),
           Level("body", ("background", "person"), ()))
@@ -53,10 +53,11 @@ shade = np.array([0, 60, 120, 180], np.uint8)[:, None, None, None]
 images = rng.integers(0, 70, (4, 33, 33, 3), dtype=np.uint8) + shade
 labels = rng.integers(0, 3, (4, 33, 33), dtype=np.uint8)
 labels[0, 5:] = 255
+start = jax.device_get(create_state(model, config, data_mesh(jax.devices()[:1]), 10))
 runs = []
 for devices in (1, 4):
     mesh = data_mesh(jax.devices()[:devices])
-    state = create_state(model, config, mesh, 10)
+    state = jax.device_put(start, replicated(mesh))
     step = make_train_step(model, config, mesh, 10)
     steps = []
     for _ in range(3):

@@ -88,23 +88,23 @@ BROKEN = {
     "a web page in capitals": (b"<HTML><BODY>Quota exceeded</BODY></HTML>", "web page"),
     "a web page with a byte order mark": (b"\xef\xbb\xbf<!doctype html>", "web page"),
     "an answer in XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
-    "a photo": (b"\xff\xd8\xff\xe0" + bytes(range(256)), "does not begin as PyTorch's files do"),
-    "text": (b"not found\n", "does not begin as PyTorch's files do"),
-    "a bare pickle": (pickle.dumps({"x": [1.0]}), "does not begin as PyTorch's files do"),
+    "a photo": (b"\xff\xd8\xff\xe0" + bytes(range(256)), "does not start like a PyTorch file"),
+    "text": (b"not found\n", "does not start like a PyTorch file"),
+    "a bare pickle": (pickle.dumps({"x": [1.0]}), "does not start like a PyTorch file"),
     "a zip of another kind": (zip_of(("readme.txt", b"hello")), "0 data.pkl"),
     "an empty zip": (zip_of(), "0 data.pkl"),
     "two data.pkl": (
         zip_of(("a/data.pkl", PICKLE), ("b/data.pkl", PICKLE), ("a/data/0", w.FOUR)),
         "2 data.pkl",
     ),
-    "numbers that are missing": (zip_of(("a/data.pkl", PICKLE)), "cut short"),
+    "numbers that are missing": (zip_of(("a/data.pkl", PICKLE)), "truncated"),
     "fewer numbers than promised": (
         zip_of(("a/data.pkl", PICKLE), ("a/data/0", w.FOUR[:15])),
-        "cut short",
+        "truncated",
     ),
     "numbers in another folder": (
         zip_of(("a/data.pkl", PICKLE), ("b/data/0", w.FOUR)),
-        "cut short",
+        "truncated",
     ),
     "compressed members": (
         zip_of(
@@ -122,8 +122,8 @@ BROKEN = {
         w.legacy(w.mapping(x=TENSOR), little_endian=False),
         "big-endian",
     ),
-    "a negative count, older form": (w.legacy(w.mapping(x=TENSOR), {"0": (-4, b"")}), "cut short"),
-    "a huge count, older form": (w.legacy(w.mapping(x=TENSOR), {"0": (2**62, b"")}), "cut short"),
+    "a negative count, older form": (w.legacy(w.mapping(x=TENSOR), {"0": (-4, b"")}), "truncated"),
+    "a huge count, older form": (w.legacy(w.mapping(x=TENSOR), {"0": (2**62, b"")}), "truncated"),
     "a part of a storage, older form": (
         w.legacy(
             w.mapping(

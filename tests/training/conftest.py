@@ -32,7 +32,10 @@ def start(built):
         overrides = [f"--config.{name}={value}" for name, value in fields.items()]
         command = [sys.executable, "-m", "hparse_jax", "train", f"--config={CONFIG}"]
         environment = dict(os.environ)
-        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+        # without optimisations there is less to wait for
+        environment["XLA_FLAGS"] = (
+            f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+        )
         return subprocess.Popen(
             [*command, f"--workdir={workdir}", *overrides, *arguments],
             env=environment,
