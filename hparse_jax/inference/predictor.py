@@ -139,7 +139,7 @@ class Predictor:
         for batch in group_by_bucket(map(self._shown, photos), size, self.config.mean):
             height, width = batch.images.shape[1:3]
             if announce is not None and (height, width, batch.output_bucket) not in compiled:
-                announce(f"compiling for {width} x {height}")
+                announce(f"compiling for photographs up to {width} x {height}")
                 compiled.add((height, width, batch.output_bucket))
             before, running = running, (batch.items, self._multiscale(batch))
             if before is not None:

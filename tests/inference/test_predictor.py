@@ -105,7 +105,7 @@ def test_every_bucket_is_announced_once_before_it_is_compiled(parser, people):
     sizes = [(90, 70), (60, 60), (120, 90), (50, 97)]
     photos = ((i, people(*size)) for i, size in enumerate(sizes))
     assert len(list(parser.stream(photos, 1, told.append))) == 4
-    assert told == ["compiling for 97 x 97", "compiling for 97 x 129"]
+    assert told == [f"compiling for photographs up to 97 x {side}" for side in (97, 129)]
 
 
 def test_at_its_own_longer_side_a_photo_is_parsed_as_it_is(make_parser, people):
