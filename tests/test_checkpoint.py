@@ -1,0 +1,69 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hparse_jax.checkpoint import Checkpoints, TrainState, load_run, save_run
+from hparse_jax.config import Config, ModelConfig
+from hparse_jax.errors import InputError
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.workdir import write_settings
+
+LIP = get_hierarchy("lip")
+
+
+def state_of(step):
+    weights = jnp.arange(6.0).reshape(2, 3) + step
+    variables = {"params": {"kernel": weights}, "batch_stats": {"mean": 2 * weights}}
+    return TrainState(jnp.int32(step), variables, {"trace": -weights})
+
+
+def test_the_newest_checkpoint_is_restored_whole(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest is None
+        for step in (3, 5, 8):
+            checkpoints.save(state_of(step), step)
+            checkpoints.wait()
+    kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
+    assert kept == [5, 8]
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest == 8
+        restored = checkpoints.restore(state_of(0))
+    for there, saved in zip(*map(jax.tree.leaves, (restored, state_of(8))), strict=True):
+        np.testing.assert_array_equal(there, saved)
+
+
+def test_a_step_is_saved_once(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state_of(3), 3)
+        checkpoints.wait()
+        checkpoints.save(state_of(4), 3)
+        checkpoints.wait()
+        assert int(checkpoints.restore(state_of(0)).step) == 3
+
+
+def test_arrays_that_do_not_fit_are_named_with_the_remedy(tmp_path):
+    other = state_of(0)
+    other.variables["params"]["kernel"] = jnp.zeros((4, 4))
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(state_of(3), 3)
+        checkpoints.wait()
+        with pytest.raises(InputError, match=r"checkpoints/3: cannot be restored .*remove that"):
+            checkpoints.restore(other)
+
+
+def test_a_run_without_checkpoints_or_that_step_is_named(tmp_path):
+    config = Config(model=ModelConfig(name="deeplab_v2", width=0.02, dtype="float32"))
+    write_settings(tmp_path, config, LIP.leaves_only())
+    with pytest.raises(InputError, match="no checkpoints yet; train first"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        load_run(tmp_path)
+
+
+def test_weights_are_not_saved_over_a_run(tmp_path):
+    (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+    with pytest.raises(InputError, match="has checkpoints already"):
+        save_run(tmp_path, Config(), LIP, {"params": {}})
+    assert not (tmp_path / "config.json").exists()
