@@ -1,4 +1,4 @@
-"""The verb `evaluate`: scores of a trained parser on a labelled split, for every level."""
+"""Scores a trained parser on a labelled split, at every level of the hierarchy."""
 
 import functools
 import pathlib
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`."""
+    """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`"""
     values = flags.FLAGS
     if argv:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
@@ -59,30 +59,30 @@ def main(argv: list[str]) -> None:
 
     groups = factors(values.factors, hierarchy, ids)
     groups += object_sizes() if values.object_sizes else ()
-    model = build_model(config.model, run.hierarchy)
-
-    def score(groups=(), **options) -> dict:
-        predictor = Predictor(
-            model,
-            run.variables,
-            config,
-            run.hierarchy,
-            step=run.step,
-            flip=values.flip,
-            max_side=None,
-            **options,
-        )
-        size = values.batch_size or config.eval_batch_size
-        return evaluate_split(
-            predictor, dataset, split, hierarchy, groups, common, size, progress=True
-        )
-
-    report = score(groups, scales=inference_flags.scales())
+    predictor = functools.partial(
+        Predictor,
+        build_model(config.model, run.hierarchy),
+        run.variables,
+        config,
+        run.hierarchy,
+        step=run.step,
+        flip=values.flip,
+        max_side=None,
+    )
+    score = functools.partial(
+        evaluate_split,
+        dataset=dataset,
+        split=split,
+        hierarchy=hierarchy,
+        common=common,
+        batch_size=values.batch_size or config.eval_batch_size,
+        progress=True,
+    )
+    report = score(predictor(scales=inference_flags.scales()), groups=groups)
     if common is not None:
-        report["trained_on"] = config.dataset
-        report["correspondence"] = values.correspondence
+        report |= {"trained_on": config.dataset, "correspondence": values.correspondence}
     for side in sides:
-        at_side = score(side=side, scales=(1.0,))["levels"][0]
+        at_side = score(predictor(side=side, scales=(1.0,)))["levels"][0]
         report.setdefault("input_sizes", {})[str(side)] = at_side
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / _name(report, config))
     write_json(output, report)
@@ -105,12 +105,10 @@ def _classes(run: Run, dataset: BuiltDataset) -> tuple[Hierarchy, Correspondence
 
 
 def _name(report: dict, config: Config) -> str:
-    words = ["evaluation"]
-    if report["dataset"] != config.dataset:
-        words.append(report["dataset"])
+    words = [] if report["dataset"] == config.dataset else [report["dataset"]]
     if "correspondence" in report:
         words.append(pathlib.Path(report["correspondence"]).stem)
-    return "_".join([*words, report["split"], str(report["step"])]) + ".json"
+    return "_".join(["evaluation", *words, report["split"], f"{report['step']}.json"])
 
 
 def _sides(texts: list[str]) -> list[int]:

@@ -123,14 +123,14 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
         ("mine.json", '{"seed": null}', "mine.json: a config is a Python file with get_config()"),
         ("configs", None, "configs: a config is a Python file with get_config()"),
         ("", None, "--config=: a config is a Python file with get_config()"),
-        ("bad.py", "def get_config(:", "bad.py: cannot run this config file (SyntaxError: "),
+        ("bad.py", "def get_config(:", "bad.py: cannot run this file (SyntaxError: "),
         ("bad.py", "import nowhere", "(ModuleNotFoundError: No module named 'nowhere')"),
-        ("bad.py", "raise SystemExit(3)", "bad.py: cannot run this config file (SystemExit: 3)"),
+        ("bad.py", "raise SystemExit(3)", "bad.py: cannot run this file (SystemExit: 3)"),
         ("bad.py", "def get_config():\n    return {}['b']", "(KeyError: 'b')"),
         ("bad.py", "def get_config():\n    return open('x')", "(FileNotFoundError: "),
         ("bad.py", "def get_config():\n    return {}", "hparse_jax.config.Config, not dict"),
-        ("bad.py", "x = 1", "bad.py: needs a function get_config()"),
-        ("good.py:deep", None, "good.py: cannot run this config file (ValueError: "),
+        ("bad.py", "x = 1", "bad.py: has no function get_config()"),
+        ("good.py:deep", None, "good.py: cannot run this file (ValueError: "),
     ],
 )
 def test_a_wrong_config_file_is_named(tmp_path, name, text, message):
@@ -145,7 +145,7 @@ def test_a_wrong_config_file_is_named(tmp_path, name, text, message):
 def test_a_wrong_config_file_is_one_line_of_the_command(tmp_path, overrides):
     (tmp_path / "bad.py").write_text("def get_config():\n    raise ValueError('one\\ntwo')")
     assert told(train("--workdir=w", "--config=bad.py", *overrides), 1) == (
-        "hparse train: bad.py: cannot run this config file (ValueError: one two)"
+        "hparse train: bad.py: cannot run this file (ValueError: one two)"
     )
 
 
