@@ -42,7 +42,7 @@ _OS_ERRORS = {
     errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
     errno.EISDIR: "is a folder; give the path of a file",
     errno.EACCES: "permission denied; change the permissions, or give another path",
-    errno.EROFS: "cannot be written, the file system is read-only; give another path",
+    errno.EROFS: "the file system is read-only; give another path",
 }
 
 
@@ -125,11 +125,11 @@ def _parse_flags(arguments: list[str]) -> list[str]:
             raise error.__context__ from None
         raise UsageError(_flag_error(error)) from error
     for name in flags.FLAGS:
-        given = f"--{name} is given {flags.FLAGS[name].present} times"
-        if flags.FLAGS[name].present > 1 and not name.startswith("config."):
-            raise UsageError(f"{given}; give it once")
-        if flags.FLAGS[name].present > 1:  # scripts append "$@" to overrides of their own
-            print(f"{given}; the last one counts", file=sys.stderr)
+        count = flags.FLAGS[name].present
+        if count > 1 and not name.startswith("config."):
+            raise UsageError(f"--{name} is given {count} times; give it once")
+        if count > 1:  # a script appends its own arguments to the overrides in it
+            print(f"--{name} is given {count} times; the last one counts", file=sys.stderr)
     return positional
 
 
@@ -161,8 +161,9 @@ def _flag_error(error: Exception) -> str:
 def _line(error: Exception) -> str:
     """The message in one line; the type's name when there is no message."""
     message = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.errno in _OS_ERRORS:
-        message = f"{error.filename2 or error.filename}: {_OS_ERRORS[error.errno]}"
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = _OS_ERRORS.get(error.errno, error.strerror)
+        message = f"{error.filename2 or error.filename}: {reason}"
     return " ".join(message.split()) or type(error).__name__
 
 

@@ -84,7 +84,7 @@ class OptimizerConfig:
     power: float = setting(0.9, "exponent of the poly schedule", "from 0 up")
     warmup_steps: int = setting(0, "steps of linear warm-up from 0 to base_lr", "from 0 up")
     new_layers_multiplier: float = setting(
-        1.0, "multiplier of the learning rate of all layers but the backbone's", "above 0"
+        1.0, "multiplier of the learning rate outside the backbone", "above 0"
     )
 
 
@@ -120,9 +120,7 @@ class Config:
     accumulate: int = setting(1, "micro-batches per step, gradients accumulated", "above 0")
     steps: int = setting(0, "length of the run; 0: as many steps as epochs gives", "from 0 up")
     epochs: int = setting(150, "passes over the training split, when steps is 0", "from 0 up")
-    crop: tuple[int, int] = setting(
-        (473, 473), "height, width of training crops, pixels", "above 0"
-    )
+    crop: tuple[int, int] = setting((473, 473), "training crop: height, width, pixels", "above 0")
     scale: tuple[float, float] = setting(
         (0.5, 2.0), "range of the random scale of training photos, uniform", "above 0"
     )
@@ -134,20 +132,14 @@ class Config:
         (58.395, 57.12, 57.375), "the photos are divided by it, RGB 0 to 255", "above 0"
     )
     channels: str = setting("rgb", "channel order of the network's input", ("rgb", "bgr"))
-    workers: int = setting(
-        0, "processes that decode photos; 0: threads, usually as fast", "from 0 up"
-    )
+    workers: int = setting(0, "decoding processes; 0: threads, usually as fast", "from 0 up")
     train_split: str = setting("train", "split to train on")
     val_split: str = setting("val", "split of the evaluations")
-    eval_scales: tuple[float, ...] = setting(
-        (1.0,), "scales averaged in evaluations", "from 0.1 to 10"
-    )
+    eval_scales: tuple[float, ...] = setting((1.0,), "test scales, averaged", "from 0.1 to 10")
     eval_batch_size: int = setting(8, "images per step and process of an evaluation", "above 0")
     log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")
     eval_every: int = setting(0, "steps between evaluations; 0: never", "from 0 up")
-    checkpoint_every: int = setting(
-        1000, "steps between checkpoints; 0: only the last", "from 0 up"
-    )
+    checkpoint_every: int = setting(1000, "steps per checkpoint; 0: only the last", "from 0 up")
     keep_checkpoints: int = setting(3, "latest checkpoints to keep", "above 0")
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)

@@ -18,18 +18,17 @@ from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
 from hparse_jax.storage import write_json
 
-_INPUT_SIZES = (17, 2048)  # pixels of the longer side
-
 
 def define_flags() -> None:
     """The flags of `hparse evaluate`."""
     inference_flags.define_flags()
+    flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("split", None, "Split to score; default: the run's config.val_split.")
     flags.DEFINE_string("output", None, "JSON file; default: WORKDIR/evaluation_SPLIT_STEP.json.")
     flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
     flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
     flags.DEFINE_list(
-        "input_sizes", [], "Scores at one scale with the photos' longer side at these pixels."
+        "input_sizes", None, "Scores at one scale with the photos' longer side at these pixels."
     )
     flags.DEFINE_string("dataset", None, "A dataset other than the one trained on.")
     flags.DEFINE_string("correspondence", None, "Classes in common with --dataset, e.g. lip_atr.")
@@ -42,7 +41,7 @@ def main(argv: list[str]) -> None:
     if argv:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     inference_flags.check_positive("batch_size")
-    sides = _sides(values.input_sizes)
+    sides = inference_flags.numbers("input_sizes", int, 17, 2048, "153,513") or ()
     if values.output and pathlib.Path(values.output).is_dir():
         raise InputError(f"--output={values.output}: is a folder; give a file, e.g. scores.json")
     if values.dataset == "":
@@ -59,15 +58,9 @@ def main(argv: list[str]) -> None:
 
     groups = factors(values.factors, hierarchy, ids)
     groups += object_sizes() if values.object_sizes else ()
+    network = build_model(config.model, run.hierarchy), run.variables, config, run.hierarchy
     predictor = functools.partial(
-        Predictor,
-        build_model(config.model, run.hierarchy),
-        run.variables,
-        config,
-        run.hierarchy,
-        step=run.step,
-        flip=values.flip,
-        max_side=None,
+        Predictor, *network, step=run.step, flip=values.flip, max_side=None
     )
     score = functools.partial(
         evaluate_split,
@@ -82,8 +75,8 @@ def main(argv: list[str]) -> None:
     if common is not None:
         report |= {"trained_on": config.dataset, "correspondence": values.correspondence}
     for side in sides:
-        at_side = score(predictor(side=side, scales=(1.0,)))["levels"][0]
-        report.setdefault("input_sizes", {})[str(side)] = at_side
+        at_side = score(predictor(side=side, scales=(1.0,)))
+        report.setdefault("input_sizes", {})[str(side)] = at_side["levels"][0]
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / _name(report, config))
     write_json(output, report)
     print(table(report))
@@ -109,12 +102,3 @@ def _name(report: dict, config: Config) -> str:
     if "correspondence" in report:
         words.append(pathlib.Path(report["correspondence"]).stem)
     return "_".join(["evaluation", *words, report["split"], f"{report['step']}.json"])
-
-
-def _sides(texts: list[str]) -> list[int]:
-    low, high = _INPUT_SIZES
-    if not all(text.isdecimal() and low <= int(text) <= high for text in texts):
-        raise InputError(
-            f"--input_sizes={','.join(texts)}: give whole numbers in {low}..{high}, e.g. 153,513"
-        )
-    return [int(text) for text in texts]

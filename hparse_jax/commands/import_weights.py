@@ -1,4 +1,4 @@
-"""The verb `import-weights`: a published file of weights -> a workdir."""
+"""Converts a published file of PyTorch weights into a workdir."""
 
 from absl import flags
 
