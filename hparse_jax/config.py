@@ -93,12 +93,12 @@ class LossConfig:
     level_weights: tuple[float, ...] = setting(
         (), "weight of each level's loss, finest first; (): 1 for every level", "from 0 up"
     )
-    auxiliary_weight: float = setting(0.4, "weight of each auxiliary head's loss", "from 0 up")
+    auxiliary_weight: float = setting(0.4, "cross-entropy weight of auxiliary maps", "from 0 up")
     lovasz_weight: float = setting(0.0, "weight of Lovasz-softmax on the fused maps", "from 0 up")
     structure: str = setting(
         "none",
-        "LIP's structure-sensitive loss (section 4): an image's cross-entropy is multiplied by "
-        "its joint error (product, as in the paper) or by 1 + error",
+        "LIP's structure-sensitive loss (section 4): an image's cross-entropy times "
+        "its joint error (product, as in the paper) or times 1 + error",
         ("none", "product", "one_plus_error"),
     )
     structure_constants: str = setting(
@@ -135,11 +135,13 @@ class Config:
     workers: int = setting(0, "decoding processes; 0: threads, usually as fast", "from 0 up")
     train_split: str = setting("train", "split to train on")
     val_split: str = setting("val", "split of the evaluations")
-    eval_scales: tuple[float, ...] = setting((1.0,), "test scales, averaged", "from 0.1 to 10")
+    eval_scales: tuple[float, ...] = setting(
+        (1.0,), "test scales to average over", "from 0.1 to 10"
+    )
     eval_batch_size: int = setting(8, "images per step and process of an evaluation", "above 0")
     log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")
     eval_every: int = setting(0, "steps between evaluations; 0: never", "from 0 up")
-    checkpoint_every: int = setting(1000, "steps per checkpoint; 0: only the last", "from 0 up")
+    checkpoint_every: int = setting(1000, "steps between checkpoints; 0: last only", "from 0 up")
     keep_checkpoints: int = setting(3, "latest checkpoints to keep", "above 0")
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)

@@ -20,7 +20,6 @@ from hparse_jax.storage import write_json
 
 
 def define_flags() -> None:
-    """The flags of `hparse evaluate`."""
     inference_flags.define_flags()
     flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("split", None, "Split to score; default: the run's config.val_split.")

@@ -16,7 +16,6 @@ from hparse_jax.inference.submission import write_submission
 
 
 def define_flags() -> None:
-    """The flags of `hparse predict`."""
     inference_flags.define_flags()
     flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("output", None, "The folder for the results.", required=True)

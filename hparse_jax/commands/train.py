@@ -15,7 +15,7 @@ from hparse_jax.training.train import train
 
 
 def define_flags() -> None:
-    """The flags of `hparse train`. Raises InputError when `sys.argv` sets an unknown field."""
+    """Defines the flags. Raises InputError when `sys.argv` sets an unknown field."""
     _check_fields(sys.argv[1:])  # which config_flags reads too; it would raise a KeyError
     config_flags.register_flag_parser_for_type(int, _FieldParser(flags.IntegerParser()))
     config_flags.register_flag_parser_for_type(float, _FieldParser(flags.FloatParser()))
@@ -52,7 +52,8 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
 def main(argv: list[str]) -> int | None:
     """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`
 
-    The same command resumes a stopped run from its latest checkpoint.
+    The same command resumes a stopped run from its latest checkpoint. Of a repeated field the last
+    value counts.
     """
     values = flags.FLAGS
     if argv:
