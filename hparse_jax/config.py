@@ -7,12 +7,11 @@ A config file returns one `Config`; every field can be overridden on the command
 import dataclasses
 import math
 import operator
-import os
 import pathlib
-import runpy
 import typing
 
 from hparse_jax.errors import InputError
+from hparse_jax.storage import run_file
 
 _BOUNDS = {  # of a field, in words -> whether a number keeps them
     "": lambda number: True,
@@ -281,17 +280,3 @@ def read_config(path: str) -> Config:
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return made
-
-
-def run_file(path: str | os.PathLike, function: str, *arguments) -> object:
-    """What a function of the user's Python file returns. Raises InputError when there is none."""
-    try:
-        names = runpy.run_path(os.fspath(path))
-        if function in names:
-            return names[function](*arguments)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # the file is a program: it can end in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"cannot run this file ({reason})") from error
-    raise InputError(f"has no function {function}()")

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hparse_jax.config import run_file
 from hparse_jax.errors import InputError
+from hparse_jax.storage import run_file
 
 IGNORE = 255  # the label of pixels that do not count: padding and unlabelled pixels
 _UNKNOWN = 254  # marks ids outside the class list in the look-up tables
