@@ -5,9 +5,9 @@ Exit codes: 0 when everything asked was done; 1 for a wrong input, reported in o
 `main(arguments) -> int | None` and, where --help lists more than flags, `help_sections()`.
 """
 
-import collections
 import difflib
 import errno
+import functools
 import importlib
 import inspect
 import os
@@ -42,8 +42,7 @@ _OS_ERRORS = {
     errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
     errno.EISDIR: "is a folder; give the path of a file",
     errno.EACCES: "permission denied; change the permissions, or give another path",
-    errno.EROFS: "cannot be written, the file system is read-only; give another path",
-    errno.ENOSPC: "no space left on the disk",
+    errno.EROFS: "the file system is read-only; give another path",
 }
 
 
@@ -70,7 +69,7 @@ def main() -> int:
         if {"--help", "-h"} & set(arguments):
             print(_help(module), flush=True)
             return 0
-        return module.main(_parse_flags(module, arguments)) or 0
+        return module.main(_parse_flags(arguments)) or 0
     except (UsageError, flags.Error) as error:
         print(f"hparse {verb}: {_line(error)}", file=sys.stderr)
         print(f"usage: hparse {verb} [--flag=value ...]; see hparse {verb} --help", file=sys.stderr)
@@ -103,36 +102,34 @@ def _help(module: types.ModuleType) -> str:
     lines = [inspect.getdoc(module), "", inspect.getdoc(module.main) or ""]
     for title, rows in sections.items():
         lines += ["", title]
-        column = max(len(name) for name, _ in rows) + 4
-        for name, meaning in rows:
-            left = f"  {name:{column - 2}}"
-            lines.append(
-                textwrap.fill(
-                    left + meaning, 100, subsequent_indent=" " * column, break_on_hyphens=False
-                )
-            )
+        width = max(len(name) for name, _ in rows) + 2
+        fill = functools.partial(
+            textwrap.fill, width=100, subsequent_indent=" " * (width + 2), break_on_hyphens=False
+        )
+        lines += [fill(f"  {name:{width}}{meaning}") for name, meaning in rows]
     return "\n".join(lines)
 
 
-def _parse_flags(module: types.ModuleType, arguments: list[str]) -> list[str]:
+def _parse_flags(arguments: list[str]) -> list[str]:
     """Sets absl's flags and returns the positional arguments.
 
     Raises UsageError, or the InputError that the parser of a flag raised.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    arguments = [_underscored(argument) for argument in arguments[:end]] + arguments[end:]
+    arguments[:end] = map(_underscored, arguments[:end])
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments
     try:
         positional = flags.FLAGS(["hparse", *arguments])[1:]
     except (flags.Error, ValueError) as error:
         if isinstance(error.__context__, InputError):
             raise error.__context__ from None
-        raise UsageError(_flag_error(module, error)) from error
-    names = [a.lstrip("-").partition("=")[0] for a in arguments[:end] if a.startswith("-")]
-    names = [name if name in flags.FLAGS else name.removeprefix("no") for name in names]
-    for name, count in collections.Counter(names).items():
-        if count > 1 and name in flags.FLAGS:
+        raise UsageError(_flag_error(error)) from error
+    for name in flags.FLAGS:
+        count = flags.FLAGS[name].present
+        if count > 1 and not name.startswith("config."):
             raise UsageError(f"--{name} is given {count} times; give it once")
+        if count > 1:  # a script appends its own arguments to the overrides in it
+            print(f"--{name} is given {count} times; the last one counts", file=sys.stderr)
     return positional
 
 
@@ -142,12 +139,11 @@ def _underscored(argument: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name[:2] == "--" else argument
 
 
-def _flag_error(module: types.ModuleType, error: Exception) -> str:
+def _flag_error(error: Exception) -> str:
     """absl's message about a flag in one sentence that names the flag and what it takes."""
     message = _line(error)
     if isinstance(error, flags.UnrecognizedFlagError):
-        known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)]
-        close = difflib.get_close_matches(error.flagname, known, 1)
+        close = difflib.get_close_matches(error.flagname, flags.FLAGS, 1)
         return f"no flag --{error.flagname}" + (f"; did you mean --{close[0]}?" if close else "")
     missing = re.findall(r"Flag --(\w+) must have a value", message)
     if missing:
@@ -165,8 +161,9 @@ def _flag_error(module: types.ModuleType, error: Exception) -> str:
 def _line(error: Exception) -> str:
     """The message in one line; the type's name when there is no message."""
     message = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.errno in _OS_ERRORS:
-        message = f"{error.filename2 or error.filename}: {_OS_ERRORS[error.errno]}"
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = _OS_ERRORS.get(error.errno, error.strerror)
+        message = f"{error.filename2 or error.filename}: {reason}"
     return " ".join(message.split()) or type(error).__name__
 
 

@@ -7,20 +7,28 @@ A config file returns one `Config`; every field can be overridden on the command
 import dataclasses
 import math
 import operator
+import pathlib
 import typing
 
 from hparse_jax.errors import InputError
+from hparse_jax.storage import run_file
+
+_BOUNDS = {  # of a field, in words -> whether a number keeps them
+    "": lambda number: True,
+    "above 0": lambda number: number > 0,
+    "from 0 up": lambda number: number >= 0,
+    "from 0.1 to 10": lambda number: 0.1 <= number <= 10,
+}
 
 
-def setting(default, meaning: str, *, choices=(), above=None, at_least=None, at_most=None):
-    """A dataclass field that carries what `validate` and `hparse train --help` say about it."""
-    rules = {
-        "meaning": meaning,
-        "choices": choices,
-        "above": above,
-        "at_least": at_least,
-        "at_most": at_most,
-    }
+def setting(default, meaning: str, allowed: str | tuple = ""):
+    """A dataclass field that carries what `validate` and `hparse train --help` say about it.
+
+    allowed: all choices, or a key of _BOUNDS; those of a tuple hold for every element.
+    """
+    choices = allowed if isinstance(allowed, tuple) else ()
+    bounds = "one of " + ", ".join(map(str, choices)) if choices else allowed
+    rules = {"meaning": meaning, "bounds": bounds, "choices": choices}
     return dataclasses.field(default=default, metadata=rules)
 
 
@@ -28,23 +36,21 @@ def setting(default, meaning: str, *, choices=(), above=None, at_least=None, at_
 class ModelConfig:
     name: str = setting(
         "cnif",
-        "CNIF's parser, or a baseline of LIP section 3, which predicts the leaves only and for "
-        "which only width and dtype apply; cnif_official: the network that CNIF's authors "
-        "released, for imported weights",
-        choices=("cnif", "segnet", "fcn8s", "deeplab_v2", "attention", "cnif_official"),
+        "cnif: the paper's parser; cnif_official: the network that CNIF's authors released, for "
+        "imported weights; else a baseline of LIP section 3, which predicts the leaves only and "
+        "for which only width and dtype apply",
+        ("cnif", "segnet", "fcn8s", "deeplab_v2", "attention", "cnif_official"),
     )
-    depth: int = setting(101, "layers of the ResNet", choices=(18, 34, 50, 101))
-    output_stride: int = setting(16, "input pixels per pixel of the last block", choices=(8, 16))
+    depth: int = setting(101, "layers of the ResNet", (18, 34, 50, 101))
+    output_stride: int = setting(16, "input pixels per pixel of the last block", (8, 16))
     stem: str = setting(
         "deep",
         "first layers; deep: three 3x3 convolutions of 64, 64 and 128 channels; conv7: one 7x7 "
         "convolution of 64",
-        choices=("deep", "conv7"),
+        ("deep", "conv7"),
     )
-    width: float = setting(1.0, "factor on every channel count", above=0)
-    multi_grid: bool = setting(
-        False, "block 4 has dilations 2, 4, 8 at output stride 16 and 4, 8, 16 at 8"
-    )
+    width: float = setting(1.0, "multiplier of every channel count", "above 0")
+    multi_grid: bool = setting(False, "block 4 dilated 2, 4, 8, at output stride 8 twice as much")
     hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")
     top_down: bool = setting(True, "top-down inference (Eq. 12)")
@@ -52,114 +58,90 @@ class ModelConfig:
         "conditional",
         "how a node's predictions are combined: with gates (Eq. 15 to 17), without gates, or by "
         "a static rule of section 3.1",
-        choices=("conditional", "unconditional", "product_of_experts", "bayesian", "ensemble"),
+        ("conditional", "unconditional", "product_of_experts", "bayesian", "ensemble"),
     )
     node_heads: str = setting(
         "per_node",
         "weights of F, F_down, F_up and F_fuse: one set per node, or shared",
-        choices=("per_node", "shared"),
+        ("per_node", "shared"),
     )
-    messages: str = setting(
-        "logits", "what parents and children send", choices=("logits", "probabilities")
-    )
+    messages: str = setting("logits", "what parents and children send", ("logits", "probabilities"))
     stop_gradient: bool = setting(False, "true: no gradient flows through the messages")
-    auxiliary: bool = setting(False, "a head on block 3 for the auxiliary loss")
+    auxiliary: bool = setting(False, "an auxiliary head on block 3, with its own loss")
     dtype: str = setting(
         "auto",
         "type of the computation; auto: float32 on a CPU, bfloat16 elsewhere",
-        choices=("auto", "float32", "bfloat16"),
+        ("auto", "float32", "bfloat16"),
     )
 
 
 @dataclasses.dataclass(slots=True)
 class OptimizerConfig:
-    base_lr: float = setting(0.007, "learning rate at the start of the poly schedule", above=0)
-    momentum: float = setting(0.9, "momentum of SGD", at_least=0)
-    weight_decay: float = setting(
-        5e-4, "on convolution weights, not on batch norm and biases", at_least=0
-    )
-    power: float = setting(0.9, "exponent of the poly schedule", at_least=0)
-    warmup_steps: int = setting(0, "steps of linear warm-up from 0 to base_lr", at_least=0)
+    base_lr: float = setting(0.007, "initial learning rate of the poly schedule", "above 0")
+    momentum: float = setting(0.9, "momentum of SGD", "from 0 up")
+    weight_decay: float = setting(5e-4, "on convolutions, not batch norm or biases", "from 0 up")
+    power: float = setting(0.9, "exponent of the poly schedule", "from 0 up")
+    warmup_steps: int = setting(0, "steps of linear warm-up from 0 to base_lr", "from 0 up")
     new_layers_multiplier: float = setting(
-        1.0, "factor on the learning rate of all layers but the backbone's", above=0
+        1.0, "multiplier of the learning rate outside the backbone", "above 0"
     )
 
 
 @dataclasses.dataclass(slots=True)
 class LossConfig:
     level_weights: tuple[float, ...] = setting(
-        (), "weight of each level's loss, finest first; (): 1 for every level", at_least=0
+        (), "weight of each level's loss, finest first; (): 1 for every level", "from 0 up"
     )
-    auxiliary_weight: float = setting(
-        0.4, "weight of the cross-entropy of each auxiliary map", at_least=0
-    )
-    lovasz_weight: float = setting(
-        0.0, "weight of the Lovasz-softmax loss on the fused maps", at_least=0
-    )
+    auxiliary_weight: float = setting(0.4, "cross-entropy weight of auxiliary maps", "from 0 up")
+    lovasz_weight: float = setting(0.0, "weight of Lovasz-softmax on the fused maps", "from 0 up")
     structure: str = setting(
         "none",
-        "LIP's structure-sensitive loss (section 4): an image's cross-entropy is multiplied by "
-        "its joint error (product, as in the paper) or by 1 + error",
-        choices=("none", "product", "one_plus_error"),
+        "LIP's structure-sensitive loss (section 4): an image's cross-entropy times "
+        "its joint error (product, as in the paper) or times 1 + error",
+        ("none", "product", "one_plus_error"),
     )
     structure_constants: str = setting(
         "released",
         "factor of the joint error: that of the released code, or the paper's 1 / (2 N)",
-        choices=("released", "paper"),
+        ("released", "paper"),
     )
-    structure_stride: int = setting(
-        8, "pixels between the grid points on which joints are computed", above=0
-    )
+    structure_stride: int = setting(8, "pixels between the grid points of the joints", "above 0")
 
 
 @dataclasses.dataclass(slots=True)
 class Config:
-    seed: int = setting(0, "of the initial weights, the data order and augmentation", at_least=0)
+    seed: int = setting(0, "seed of initial weights, data order and augmentation", "from 0 up")
     dataset: str = setting("lip", "name of the built dataset")
-    hierarchy: str = setting(
-        "", "a shipped hierarchy's name, or a JSON or Python file; empty: the dataset's own"
-    )
-    init_from: str = setting(
-        "", "workdir of another run or of imported weights from which training starts"
-    )
+    hierarchy: str = setting("", "shipped name, or JSON or Python file; empty: the dataset's")
+    init_from: str = setting("", "workdir of a run or of imported weights to start from")
     data_dir: str = setting("data", "folder where `hparse build` wrote the dataset")
-    batch_size: int = setting(40, "images per step, over all devices of all processes", above=0)
-    accumulate: int = setting(
-        1, "parts of a batch that each device computes one after the other", above=0
-    )
-    steps: int = setting(0, "steps of the run; 0: as many as epochs gives", at_least=0)
-    epochs: int = setting(150, "passes over the training split, when steps is 0", at_least=0)
-    crop: tuple[int, int] = setting((473, 473), "height, width of training crops, pixels", above=0)
+    batch_size: int = setting(40, "images per step, over all devices of all processes", "above 0")
+    accumulate: int = setting(1, "micro-batches per step, gradients accumulated", "above 0")
+    steps: int = setting(0, "length of the run; 0: as many steps as epochs gives", "from 0 up")
+    epochs: int = setting(150, "passes over the training split, when steps is 0", "from 0 up")
+    crop: tuple[int, int] = setting((473, 473), "training crop: height, width, pixels", "above 0")
     scale: tuple[float, float] = setting(
-        (0.5, 2.0), "smallest, largest random scale of training photos, uniform", above=0
+        (0.5, 2.0), "range of the random scale of training photos, uniform", "above 0"
     )
-    flip: bool = setting(True, "flip training photos horizontally at random, one in two")
+    flip: bool = setting(True, "random horizontal flip of training photos, probability 0.5")
     mean: tuple[float, float, float] = setting(
         (123.675, 116.28, 103.53), "subtracted from the photos, RGB 0 to 255; also the padding"
     )
     std: tuple[float, float, float] = setting(
-        (58.395, 57.12, 57.375), "the photos are divided by it, RGB 0 to 255", above=0
+        (58.395, 57.12, 57.375), "the photos are divided by it, RGB 0 to 255", "above 0"
     )
-    channels: str = setting(
-        "rgb", "order of the channels at the network's input", choices=("rgb", "bgr")
-    )
-    workers: int = setting(
-        0, "processes that decode; 0: threads of the training process, as fast here", at_least=0
-    )
+    channels: str = setting("rgb", "channel order of the network's input", ("rgb", "bgr"))
+    workers: int = setting(0, "decoding processes; 0: threads, usually as fast", "from 0 up")
     train_split: str = setting("train", "split to train on")
     val_split: str = setting("val", "split of the evaluations")
     eval_scales: tuple[float, ...] = setting(
-        (1.0,), "scales averaged in the evaluations during training", at_least=0.1, at_most=10
+        (1.0,), "test scales to average over", "from 0.1 to 10"
     )
-    eval_batch_size: int = setting(
-        8, "images per step of an evaluation, over the devices of one process", above=0
-    )
-    log_every: int = setting(20, "steps between two entries of the log; 0: never", at_least=0)
-    eval_every: int = setting(0, "steps between two evaluations; 0: never", at_least=0)
-    checkpoint_every: int = setting(
-        1000, "steps between two checkpoints; 0: only at the end", at_least=0
-    )
-    keep_checkpoints: int = setting(3, "checkpoints that are kept, the latest", above=0)
+    eval_batch_size: int = setting(8, "images per step and process of an evaluation", "above 0")
+    log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")
+    eval_every: int = setting(0, "steps between evaluations; 0: never", "from 0 up")
+    checkpoint_every: int = setting(1000, "steps between checkpoints; 0: last only", "from 0 up")
+    keep_checkpoints: int = setting(3, "latest checkpoints to keep", "above 0")
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
@@ -185,32 +167,27 @@ def flat(config: Config) -> dict:
     return {name: operator.attrgetter(name)(config) for name in settings()}
 
 
-def bounds(field: dataclasses.Field) -> str:
-    """The choices or the range of a field: "one of rgb, bgr", "above 0", or ""."""
+def _expected(field: dataclasses.Field) -> str:
+    """What a value of a field must be, in words: "two whole numbers above 0, e.g. 473,473"."""
     rules = field.metadata
     if rules["choices"]:
-        return "one of " + ", ".join(map(str, rules["choices"]))
-    if rules["above"] is not None:
-        return f"above {rules['above']}"
-    if rules["at_most"] is not None:
-        return f"from {rules['at_least']} to {rules['at_most']}"
-    return "" if rules["at_least"] is None else f"from {rules['at_least']} up"
+        return rules["bounds"]
+    words = f"{_KINDS[field.type]} {rules['bounds']}".rstrip()
+    if not isinstance(field.default, tuple):
+        return words
+    return f"{words}, e.g. {shown(field.default) if len(field.default) > 1 else '1,0.5'}"
 
 
-def expected(field: dataclasses.Field) -> str:
-    """What a value of a field must be, in words: "two whole numbers above 0, e.g. 473,473"."""
-    if field.type in (bool, str):
-        return bounds(field) or {bool: "true or false", str: "text"}[field.type]
-    if field.metadata["choices"]:
-        return bounds(field)
-    items = typing.get_args(field.type)
-    kind = "whole number" if int in (field.type, *items) else "number"
-    if not items:
-        return f"a {kind} {bounds(field)}".rstrip()
-    if ... in items:
-        return f"{kind}s {bounds(field)}, e.g. 1,0.5"
-    count = {2: "two", 3: "three"}[len(items)]
-    return f"{count} {kind}s {bounds(field)}".rstrip() + f", e.g. {shown(field.default)}"
+_KINDS = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    tuple[float, ...]: "numbers",
+    tuple[int, int]: "two whole numbers",
+    tuple[float, float]: "two numbers",
+    tuple[float, float, float]: "three numbers",
+}
 
 
 def shown(value) -> str:
@@ -229,12 +206,10 @@ def validate(config: Config) -> None:
     for (name, field), value in zip(settings().items(), flat(config).values(), strict=True):
         if isinstance(value, list) and typing.get_origin(field.type) is tuple:
             _wrong(name, value, f"a tuple: {tuple(value)}")
-        if not _fits(value, field):
+        if not _fits(value, field) or (name == "eval_scales" and not value):
             # a number in quotes, from a config file
             value = repr(value) if isinstance(value, str) and value[:1].isdigit() else value
-            _wrong(name, value, expected(field))
-    if not config.eval_scales:
-        _wrong("eval_scales", config.eval_scales, expected(settings()["eval_scales"]))
+            _wrong(name, value, _expected(field))
     if config.scale[0] > config.scale[1]:
         _wrong("scale", config.scale, "smallest,largest")
     if config.steps == 0 and config.epochs == 0:
@@ -243,29 +218,26 @@ def validate(config: Config) -> None:
         _wrong("loss.structure_stride", config.loss.structure_stride, "less than config.crop")
     if config.batch_size % config.accumulate:
         _wrong("accumulate", config.accumulate, f"a divisor of batch_size {config.batch_size}")
-    if config.model.bottom_up or config.model.top_down or not config.model.hierarchy:
-        return
-    if config.model.fusion not in ("conditional", "unconditional"):
-        _wrong("model.fusion", config.model.fusion, "conditional with direct inference only")
+    model = config.model
+    static = model.fusion not in ("conditional", "unconditional")
+    if static and model.hierarchy and not (model.bottom_up or model.top_down):
+        _wrong("model.fusion", model.fusion, "conditional with direct inference only")
 
 
 def _fits(value, field: dataclasses.Field) -> bool:
     """Whether a value has the field's type, length and bounds, or is one of its choices."""
-    rules, items = field.metadata, typing.get_args(field.type)
-    if items:
-        if not isinstance(value, tuple) or (items[-1] is not ... and len(value) != len(items)):
-            return False
-    else:
+    items = typing.get_args(field.type)
+    if not items:
         value, items = (value,), (field.type,)
-    kinds = (int, float) if items[0] is float else items[0]
+    elif not isinstance(value, tuple) or (... not in items and len(value) != len(items)):
+        return False
+    kind, choices = items[0], field.metadata["choices"]
+    in_bounds = choices.__contains__ if choices else _BOUNDS[field.metadata["bounds"]]
     return all(
-        isinstance(v, kinds)
-        and isinstance(v, bool) == (items[0] is bool)
-        and not (isinstance(v, float) and not math.isfinite(v))
-        and (not rules["choices"] or v in rules["choices"])
-        and (rules["above"] is None or v > rules["above"])
-        and (rules["at_least"] is None or v >= rules["at_least"])
-        and (rules["at_most"] is None or v <= rules["at_most"])
+        isinstance(v, (int, float) if kind is float else kind)
+        and isinstance(v, bool) == (kind is bool)
+        and (not isinstance(v, float) or math.isfinite(v))
+        and in_bounds(v)
         for v in value
     )
 
@@ -274,20 +246,37 @@ def _wrong(name: str, value, wanted: str) -> typing.NoReturn:
     raise InputError(f"config.{name}={shown(value)}: must be {wanted}")
 
 
-def from_json(tree: dict) -> Config:
-    """The config that `dataclasses.asdict` made into JSON. Raises InputError on unknown fields."""
-    return _build(Config, tree, "config")
-
-
-def _build(cls, tree: dict, where: str):
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = sorted(set(tree) - set(fields))
-    if unknown:
-        raise InputError(f"{where}.{unknown[0]}: no such field; known are {', '.join(fields)}")
+def from_json(tree: dict, kind: type = Config, where: str = "config") -> typing.Any:
+    """The Config that `dataclasses.asdict` made into JSON. Raises InputError on unknown fields."""
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
     values = {}
     for name, value in tree.items():
-        if dataclasses.is_dataclass(fields[name].type):
-            values[name] = _build(fields[name].type, value, f"{where}.{name}")
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
+        if name not in fields:
+            raise InputError(f"{where}.{name}: no such field; known are {', '.join(fields)}")
+        if dataclasses.is_dataclass(fields[name]):
+            value = from_json(value, fields[name], f"{where}.{name}")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def read_config(path: str) -> Config:
+    """FILE or FILE:VARIANT -> what `get_config()` or `get_config(VARIANT)` of the file returns.
+
+    Raises InputError when the file cannot be run or returns something else.
+    """
+    file, *variant = path.split(":", 1)
+    if pathlib.Path(file).suffix != ".py":
+        raise InputError(
+            f"{file or '--config='}: a config is a Python file with get_config(); "
+            "configs/ holds examples"
+        )
+    if not pathlib.Path(file).is_file():
+        raise InputError(f"{file}: no such config file")
+    try:
+        made = run_file(file, "get_config", *variant)
+        if not isinstance(made, Config):
+            kind = type(made).__name__
+            raise InputError(f"get_config() must return a hparse_jax.config.Config, not {kind}")
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    return made

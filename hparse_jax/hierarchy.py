@@ -8,14 +8,16 @@ Whatever follows from a tree (label maps, flips, palettes of the coarser levels)
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import re
-import runpy
+from collections.abc import Iterable
 
 import numpy as np
 
 from hparse_jax.errors import InputError
+from hparse_jax.storage import run_file
 
 IGNORE = 255  # the label of pixels that do not count: padding and unlabelled pixels
 _UNKNOWN = 254  # marks ids outside the class list in the look-up tables
@@ -55,7 +57,7 @@ class Hierarchy:
     def __post_init__(self):
         if not self.levels:
             raise InputError(f"hierarchy {self.name}: no levels; give at least the list of classes")
-        for level, coarser in zip(self.levels, (*self.levels[1:], None), strict=True):
+        for level, coarser in itertools.zip_longest(self.levels, self.levels[1:]):
             _check_level(self.name, level, coarser)
         names = [level.name for level in self.levels]
         if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w-]+", n) for n in names):
@@ -70,13 +72,10 @@ class Hierarchy:
                 f"hierarchy {self.name}: flip pairs {self.flip_pairs} must name every leaf "
                 f"1..{leaves - 1} at most once"
             )
-        if len(self.palette) != leaves or any(
-            len(colour) != 3 or not all(v in range(256) for v in colour) for colour in self.palette
-        ):
-            raise InputError(
-                f"hierarchy {self.name}: the palette must hold one RGB colour (0..255) for each "
-                f"of the {leaves} leaves"
-            )
+        if len(self.palette) != leaves:
+            raise InputError(f"hierarchy {self.name}: {len(self.palette)} colours, {leaves} leaves")
+        for leaf, colour in zip(self.levels[0].nodes, self.palette, strict=True):
+            _rgb(leaf, colour)
         for joint, ids in self.joints:
             if not ids or any(not 0 < i < leaves for i in ids):
                 raise InputError(f"hierarchy {self.name}: joint {joint} has leaf ids {ids}")
@@ -134,14 +133,6 @@ class Hierarchy:
         first_leaf = np.unique(self.table(level)[: len(self.levels[0].nodes)], return_index=True)[1]
         return np.asarray(self.palette, np.uint8)[first_leaf]
 
-    def children(self, level: int) -> tuple[tuple[int, ...], ...]:
-        """For each node of `level` >= 1 the ids of its children in the next finer level."""
-        parents = self.levels[level - 1].parents
-        return tuple(
-            tuple(child for child, parent in enumerate(parents) if parent == node)
-            for node in range(len(self.levels[level].nodes))
-        )
-
     def leaves_only(self) -> "Hierarchy":
         """The same leaves without the coarser levels (CNIF Table 6, "backbone")."""
         return dataclasses.replace(self, levels=(dataclasses.replace(self.levels[0], parents=()),))
@@ -149,23 +140,17 @@ class Hierarchy:
     def to_json(self) -> dict:
         """The JSON form that `get_hierarchy` reads."""
         leaves = self.levels[0].nodes
-        levels = []
-        for level, coarser in zip(self.levels, (*self.levels[1:], None), strict=True):
-            parents = (
-                [coarser.nodes[p] for p in level.parents] if coarser else [None] * len(level.nodes)
-            )
-            levels.append(
-                {"name": level.name, "nodes": dict(zip(level.nodes, parents, strict=True))}
-            )
+        trees = []
+        for level, coarser in itertools.zip_longest(self.levels, self.levels[1:]):
+            parents = [coarser.nodes[p] for p in level.parents] or [None] * len(level.nodes)
+            nodes = dict(zip(level.nodes, parents, strict=True))
+            trees.append({"name": level.name, "nodes": nodes})
         return {
             "name": self.name,
-            "levels": levels,
+            "levels": trees,
             "flip_pairs": [[leaves[a], leaves[b]] for a, b in self.flip_pairs],
             "joints": {name: [leaves[i] for i in ids] for name, ids in self.joints},
-            "palette": {
-                leaf: list(map(int, colour))
-                for leaf, colour in zip(leaves, self.palette, strict=True)
-            },
+            "palette": {leaf: list(self.palette[i]) for i, leaf in enumerate(leaves)},
         }
 
 
@@ -211,16 +196,21 @@ def _table(hierarchy: Hierarchy, level: int) -> np.ndarray:
     return table
 
 
-def _colour(index: int) -> tuple[int, int, int]:
-    """A colour for class `index`, as PASCAL VOC colours its classes.
+def _rgb(leaf: str, colour: object) -> tuple[int, int, int]:
+    """The colour of a leaf as three whole numbers. Raises InputError when it is something else."""
+    sequence = isinstance(colour, list | tuple | np.ndarray)
+    if not sequence or len(colour) != 3 or not all(v in range(256) for v in colour):
+        raise InputError(
+            f"palette: {leaf} has colour {_short(colour)}; give red, green and blue from 0 to 255, "
+            "e.g. [128, 0, 0]"
+        )
+    return tuple(map(int, colour))
 
-    Bit k of the index's base-8 digit d goes to channel k, the more weight the smaller d.
-    """
-    colour = [0, 0, 0]
-    for digit in range(3):
-        for channel in range(3):
-            colour[channel] |= (index >> (3 * digit + channel) & 1) << (7 - digit)
-    return colour[0], colour[1], colour[2]
+
+def _colour(index: int) -> tuple[int, int, int]:
+    """A colour for class `index`, as PASCAL VOC colours its classes: three bits a channel."""
+    bits = (index >> np.arange(9).reshape(3, 3)) & 1  # [weight, channel]
+    return tuple(([128, 64, 32] @ bits).tolist())
 
 
 def shipped_hierarchies() -> tuple[str, ...]:
@@ -241,30 +231,14 @@ def get_hierarchy(name: str) -> Hierarchy:
             "for your own classes give the path of a .json or .py file"
         )
     try:
-        made = _read_json(path) if path.suffix == ".json" else _run(path)
-        return made if isinstance(made, Hierarchy) else hierarchy_from_json(made)
+        if path.suffix == ".py":
+            made = run_file(path, "get_hierarchy")
+            return made if isinstance(made, Hierarchy) else hierarchy_from_json(made)
+        return hierarchy_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _read_json(path: pathlib.Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise InputError(f"not JSON ({error}); {_EXAMPLE}") from error
-
-
-def _run(path: pathlib.Path) -> object:
-    try:
-        made = runpy.run_path(str(path))
-        if "get_hierarchy" in made:
-            return made["get_hierarchy"]()
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # the file is a program: it can end in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"cannot run this file ({reason})") from error
-    raise InputError("has no function get_hierarchy(); it must return a Hierarchy or a dict")
+        raise InputError(f"{path}: not JSON ({error}); {_EXAMPLE}") from error
 
 
 def hierarchy_from_json(tree: object) -> Hierarchy:
@@ -275,51 +249,36 @@ def hierarchy_from_json(tree: object) -> Hierarchy:
     name = _entry("the hierarchy", tree, "name", str)
     optional = {"flip_pairs": [], "joints": {}, "palette": {}}
     known = {"name", "source", "levels", *optional}
-    unknown = sorted(map(str, set(tree) - known))
-    if unknown:
+    if unknown := sorted(map(str, tree.keys() - known)):
         raise InputError(
             f"no such entry: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
         )
+    tree = optional | {key: value for key, value in tree.items() if value is not None}
     levels = _levels(_entry("the hierarchy", tree, "levels", list))
-    if not levels:
-        raise InputError(f"hierarchy {name}: no levels; give at least the list of classes")
-    leaves = levels[0].nodes
-    optional |= {key: tree[key] for key in optional if tree.get(key) is not None}
-    pairs = _entry("the hierarchy", optional, "flip_pairs", list)
+    leaves = levels[0].nodes if levels else ()
+
+    def ids(what: str, names: Iterable) -> tuple[int, ...]:
+        strange = [_short(leaf) for leaf in names if leaf not in leaves]
+        if strange:
+            raise InputError(f"{what}: {', '.join(strange)} is no class of the finest level")
+        return tuple(map(leaves.index, names))
+
+    pairs = _entry("the hierarchy", tree, "flip_pairs", list)
     for pair in pairs:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise InputError(f"flip_pairs: {_short(pair)} must be a pair of classes")
-    joints = _entry("the hierarchy", optional, "joints", dict)
-    regions = [_entry("joints", joints, joint, list) for joint in joints]
-    palette = _entry("the hierarchy", optional, "palette", dict)
-    for what, used in (
-        ("flip_pairs", [leaf for pair in pairs for leaf in pair]),
-        ("joints", [leaf for region in regions for leaf in region]),
-        ("palette", palette),
-    ):
-        strange = [_short(leaf) for leaf in used if leaf not in leaves]
-        if strange:
-            raise InputError(f"{what}: {', '.join(strange)} is no class of the finest level")
+    joints = _entry("the hierarchy", tree, "joints", dict)
+    palette = _entry("the hierarchy", tree, "palette", dict)
     palette = palette or {leaf: _colour(i) for i, leaf in enumerate(leaves)}
-    for leaf in leaves:
-        if leaf not in palette:
-            raise InputError(f"palette: no colour for {leaf}; name all classes or leave it out")
-        colour = palette[leaf]
-        sequence = isinstance(colour, list | tuple | np.ndarray)
-        if not sequence or len(colour) != 3 or not all(v in range(256) for v in colour):
-            raise InputError(
-                f"palette: {leaf} has colour {_short(colour)}; give red, green and blue from 0 to "
-                "255, e.g. [128, 0, 0]"
-            )
+    if len(ids("palette", palette)) < len(leaves):
+        missing = ", ".join(leaf for leaf in leaves if leaf not in palette)
+        raise InputError(f"palette: no colour for {missing}; name all classes or leave it out")
     return Hierarchy(
         name=name,
         levels=levels,
-        flip_pairs=tuple((leaves.index(a), leaves.index(b)) for a, b in pairs),
-        palette=tuple(tuple(map(int, palette[leaf])) for leaf in leaves),
-        joints=tuple(
-            (joint, tuple(map(leaves.index, region)))
-            for joint, region in zip(joints, regions, strict=True)
-        ),
+        flip_pairs=tuple(ids("flip_pairs", pair) for pair in pairs),
+        palette=tuple(_rgb(leaf, palette[leaf]) for leaf in leaves),
+        joints=tuple((k, ids("joints", _entry("joints", joints, k, list))) for k in joints),
     )
 
 

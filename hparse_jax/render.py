@@ -1,12 +1,11 @@
 """Label maps as images: indexed PNGs, overlays with a legend, contact sheets."""
 
-import colorsys
 import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from hparse_jax.hierarchy import IGNORE
@@ -83,31 +82,8 @@ def with_legend(
     return np.asarray(sheet)
 
 
-def draw_joints(
-    image: UInt8[np.ndarray, "h w 3"],
-    centres: Int[np.ndarray, "joints 2"],
-    present: Bool[np.ndarray, " joints"],
-    joints: Sequence[tuple[str, tuple[int, ...]]],
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo, lightened, with a labelled dot at the (x, y) of every joint that is present."""
-    size = max(9, round(max(image.shape) / 32))
-    font, radius = ImageFont.load_default(size), max(2, size // 3)
-    sheet = Image.fromarray((image // 2 + 110).astype(np.uint8))
-    draw = ImageDraw.Draw(sheet)
-    for i, (name, _) in enumerate(joints):
-        if present[i]:
-            x, y = map(int, centres[i])
-            hue = colorsys.hsv_to_rgb(i / len(joints), 1.0, 0.85)
-            fill = tuple(round(255 * channel) for channel in hue)
-            box = (x - radius, y - radius, x + radius, y + radius)
-            draw.ellipse(box, fill=fill, outline="white")
-            short = "".join(word[0] for word in name.split("_")).upper()
-            draw.text((x + radius + 1, y), short, fill=fill, font=font, anchor="lm")
-    return np.asarray(sheet)
-
-
 def contact_sheet(
-    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], height: int = 256
+    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], height: int
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Images of any size as a table on white: every cell scaled to `height`, columns aligned."""
     gap = 8

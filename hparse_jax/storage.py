@@ -1,12 +1,15 @@
-"""Files that are whole or absent, names that stay in their folder, and bounded read-ahead."""
+"""Files that are whole or absent, names that stay in their folder, read-ahead, Python files."""
 
 import collections
 import contextlib
 import json
 import os
 import pathlib
+import runpy
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+from hparse_jax.errors import InputError
 
 
 @contextlib.contextmanager
@@ -53,3 +56,17 @@ def read_ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def run_file(path: str | os.PathLike, function: str, *arguments) -> object:
+    """What a function of the user's Python file returns. Raises InputError when there is none."""
+    try:
+        names = runpy.run_path(os.fspath(path))
+        if function in names:
+            return names[function](*arguments)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # the file is a program: it can end in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"cannot run this file ({reason})") from error
+    raise InputError(f"has no function {function}()")

@@ -8,6 +8,7 @@ from unittest import mock
 
 from absl import flags
 
+import hparse_jax.training.train  # noqa: F401, its libraries define flags of their own, once
 from hparse_jax.__main__ import main
 
 

@@ -146,7 +146,6 @@ def test_four_levels_map_and_flip():
     assert [hierarchy.flip_permutation(level) for level in range(4)] == [
         (0, 3, 4, 1, 2, 5), (0, 1, 3, 2), (0, 1, 2), (0, 1)
     ]  # fmt: skip
-    assert hierarchy.children(1) == ((0,), (5,), (1, 2), (3, 4))
     # a coarser node has its first leaf's colour
     assert hierarchy.palette_at(1)[:, 0].tolist() == [0, 5, 1, 3]
 

@@ -6,6 +6,7 @@ One tiny module stands in for the verb `train`, so that nothing here trains or r
 import ast
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -196,6 +197,14 @@ def test_every_verb_has_help(verb, monkeypatch):
     assert (process.returncode, process.stderr) == (0, "")
     assert f"`hparse {verb}" in process.stdout
     assert "(no help available)" not in process.stdout
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_help_lists_the_flags_that_verbs_share(verb, monkeypatch):
+    monkeypatch.undo()  # the real verbs
+    rows = re.findall(r"^  (--\S+)", hparse(verb, "--help").stdout, re.MULTILINE)
+    assert {"--workdir", "--step", "--scales", "--[no]flip", "--data_dir"} <= set(rows)
+    assert len(rows) == len(set(rows))
 
 
 def command(*arguments) -> subprocess.Popen:

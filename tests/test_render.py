@@ -1,13 +1,17 @@
 """Pictures of label maps."""
 
 import io
+import pathlib
+import runpy
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.render import contact_sheet, draw_joints, label_png, overlay, with_legend
+from hparse_jax.render import contact_sheet, label_png, overlay, with_legend
+
+FIGURE7 = pathlib.Path(__file__).parents[1] / "experiments/lip/figure7.py"
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -69,6 +73,7 @@ def test_a_contact_sheet_holds_every_cell_in_its_place():
 
 
 def test_joints_are_dots_of_their_own_colour_at_their_places():
+    draw_joints = runpy.run_path(str(FIGURE7))["draw_joints"]
     photo = np.full((120, 90, 3), 60, np.uint8)
     centres = np.array([[10, 20], [0, 0], [50, 90]])
     present = np.array([True, False, True])

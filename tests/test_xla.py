@@ -43,7 +43,7 @@ def test_the_known_wrong_result_does_not_occur_with_the_jaxlib_that_is_installed
 def test_only_jaxlib_0_10_gets_the_flag_and_the_users_value_stands(
     monkeypatch, version, before, after
 ):
-    monkeypatch.setattr(_xla.importlib.metadata, "version", lambda package: version)
+    monkeypatch.setattr(_xla.jaxlib, "__version__", version)
     monkeypatch.setenv("XLA_FLAGS", before)
     _xla.set_xla_flags()
     assert os.environ["XLA_FLAGS"] == after

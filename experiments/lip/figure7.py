@@ -6,16 +6,20 @@ A joint is the centre of its region, taken on every 4th pixel here.
 """
 
 import argparse
+import colorsys
 import itertools
 import sys
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Int, UInt8
+from PIL import Image, ImageDraw, ImageFont
 
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.joints import joint_centres, require_joints
-from hparse_jax.render import contact_sheet, draw_joints, picture_jpeg
+from hparse_jax.render import contact_sheet, picture_jpeg
 from hparse_jax.storage import write_bytes
 
 _STRIDE = 4  # pixels between the grid points on which joints are taken
@@ -49,6 +53,29 @@ def main() -> None:
     rows = [cells[i : i + 4] for i in range(0, len(cells), 4)]
     write_bytes(arguments.output, picture_jpeg(contact_sheet(rows, height=320)))
     print(f"written to {arguments.output}: two photos a row, each with true and predicted joints")
+
+
+def draw_joints(
+    image: UInt8[np.ndarray, "h w 3"],
+    centres: Int[np.ndarray, "joints 2"],
+    present: Bool[np.ndarray, " joints"],
+    joints: Sequence[tuple[str, tuple[int, ...]]],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo, lightened, with a labelled dot at the (x, y) of every joint that is present."""
+    size = max(9, round(max(image.shape) / 32))
+    font, radius = ImageFont.load_default(size), max(2, size // 3)
+    sheet = Image.fromarray((image // 2 + 110).astype(np.uint8))
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, _) in enumerate(joints):
+        if present[i]:
+            x, y = map(int, centres[i])
+            hue = colorsys.hsv_to_rgb(i / len(joints), 1.0, 0.85)
+            fill = tuple(round(255 * channel) for channel in hue)
+            box = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(box, fill=fill, outline="white")
+            short = "".join(word[0] for word in name.split("_")).upper()
+            draw.text((x + radius + 1, y), short, fill=fill, font=font, anchor="lm")
+    return np.asarray(sheet)
 
 
 if __name__ == "__main__":

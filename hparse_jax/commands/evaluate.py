@@ -1,4 +1,4 @@
-"""The verb `evaluate`: scores of a trained parser on a labelled split, for every level."""
+"""Scores a trained parser on a labelled split, at every level of the hierarchy."""
 
 import functools
 import pathlib
@@ -18,18 +18,16 @@ from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
 from hparse_jax.storage import write_json
 
-_INPUT_SIZES = (17, 2048)  # pixels of the longer side
-
 
 def define_flags() -> None:
-    """The flags of `hparse evaluate`."""
     inference_flags.define_flags()
+    flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("split", None, "Split to score; default: the run's config.val_split.")
     flags.DEFINE_string("output", None, "JSON file; default: WORKDIR/evaluation_SPLIT_STEP.json.")
     flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
     flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
     flags.DEFINE_list(
-        "input_sizes", [], "Scores at one scale with the photos' longer side at these pixels."
+        "input_sizes", None, "Scores at one scale with the photos' longer side at these pixels."
     )
     flags.DEFINE_string("dataset", None, "A dataset other than the one trained on.")
     flags.DEFINE_string("correspondence", None, "Classes in common with --dataset, e.g. lip_atr.")
@@ -37,12 +35,12 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`."""
+    """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`"""
     values = flags.FLAGS
     if argv:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     inference_flags.check_positive("batch_size")
-    sides = _sides(values.input_sizes)
+    sides = inference_flags.numbers("input_sizes", int, 17, 2048, "153,513") or ()
     if values.output and pathlib.Path(values.output).is_dir():
         raise InputError(f"--output={values.output}: is a folder; give a file, e.g. scores.json")
     if values.dataset == "":
@@ -59,31 +57,25 @@ def main(argv: list[str]) -> None:
 
     groups = factors(values.factors, hierarchy, ids)
     groups += object_sizes() if values.object_sizes else ()
-    model = build_model(config.model, run.hierarchy)
-
-    def score(groups=(), **options) -> dict:
-        predictor = Predictor(
-            model,
-            run.variables,
-            config,
-            run.hierarchy,
-            step=run.step,
-            flip=values.flip,
-            max_side=None,
-            **options,
-        )
-        size = values.batch_size or config.eval_batch_size
-        return evaluate_split(
-            predictor, dataset, split, hierarchy, groups, common, size, progress=True
-        )
-
-    report = score(groups, scales=inference_flags.scales())
+    network = build_model(config.model, run.hierarchy), run.variables, config, run.hierarchy
+    predictor = functools.partial(
+        Predictor, *network, step=run.step, flip=values.flip, max_side=None
+    )
+    score = functools.partial(
+        evaluate_split,
+        dataset=dataset,
+        split=split,
+        hierarchy=hierarchy,
+        common=common,
+        batch_size=values.batch_size or config.eval_batch_size,
+        progress=True,
+    )
+    report = score(predictor(scales=inference_flags.scales()), groups=groups)
     if common is not None:
-        report["trained_on"] = config.dataset
-        report["correspondence"] = values.correspondence
+        report |= {"trained_on": config.dataset, "correspondence": values.correspondence}
     for side in sides:
-        at_side = score(side=side, scales=(1.0,))["levels"][0]
-        report.setdefault("input_sizes", {})[str(side)] = at_side
+        at_side = score(predictor(side=side, scales=(1.0,)))
+        report.setdefault("input_sizes", {})[str(side)] = at_side["levels"][0]
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / _name(report, config))
     write_json(output, report)
     print(table(report))
@@ -105,18 +97,7 @@ def _classes(run: Run, dataset: BuiltDataset) -> tuple[Hierarchy, Correspondence
 
 
 def _name(report: dict, config: Config) -> str:
-    words = ["evaluation"]
-    if report["dataset"] != config.dataset:
-        words.append(report["dataset"])
+    words = [] if report["dataset"] == config.dataset else [report["dataset"]]
     if "correspondence" in report:
         words.append(pathlib.Path(report["correspondence"]).stem)
-    return "_".join([*words, report["split"], str(report["step"])]) + ".json"
-
-
-def _sides(texts: list[str]) -> list[int]:
-    low, high = _INPUT_SIZES
-    if not all(text.isdecimal() and low <= int(text) <= high for text in texts):
-        raise InputError(
-            f"--input_sizes={','.join(texts)}: give whole numbers in {low}..{high}, e.g. 153,513"
-        )
-    return [int(text) for text in texts]
+    return "_".join(["evaluation", *words, report["split"], f"{report['step']}.json"])

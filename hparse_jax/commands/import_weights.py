@@ -1,4 +1,4 @@
-"""The verb `import-weights`: a published file of weights -> a workdir."""
+"""Converts a published file of PyTorch weights into a workdir."""
 
 from absl import flags
 
@@ -8,7 +8,6 @@ from hparse_jax.interop.import_weights import import_weights
 
 
 def define_flags() -> None:
-    """The flags of `hparse import-weights`."""
     flags.DEFINE_enum("format", None, list(FORMATS), "What the file is.", required=True)
     flags.DEFINE_string("workdir", None, "A new folder for the imported weights.", required=True)
     flags.DEFINE_integer("depth", None, "Of a ResNet, where a format has several; default: 101.")

@@ -9,22 +9,34 @@ def define_flags() -> None:
     """Defines --workdir, --step, --scales, --flip and --data_dir."""
     flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
     flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
-    flags.DEFINE_list("scales", None, "Scales to average; default: the run's config.eval_scales.")
-    flags.DEFINE_bool("flip", False, "Average over mirrored photos too.")
+    flags.DEFINE_list("scales", None, "Scales to average over; default: config.eval_scales.")
+    flags.DEFINE_bool("flip", False, "Average over mirrored photos, too.")
     flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
 
 
 def scales() -> tuple[float, ...] | None:
     """The value of --scales; None when it was not given. Raises InputError."""
-    texts = flags.FLAGS.scales
+    return numbers("scales", float, 0.1, 10, "0.75,1,1.25")
+
+
+def numbers(
+    name: str, kind: type, low: int | float, high: int | float, example: str
+) -> tuple | None:
+    """The value of a flag of comma-separated numbers; None when it was not given.
+
+    Raises InputError unless all are ints or floats, as `kind` says, from low to high.
+    """
+    texts = flags.FLAGS[name].value
     if texts is None:
         return None
     try:
-        values = tuple(float(text) for text in texts)
+        values = tuple(map(kind, texts))
     except ValueError:
         values = ()
-    if not values or not all(0.1 <= scale <= 10 for scale in values):
-        raise InputError(f"--scales={','.join(texts)}: give numbers in 0.1..10, e.g. 0.75,1,1.25")
+    if not values or not all(low <= value <= high for value in values):
+        words = "whole numbers" if kind is int else "numbers"
+        given = f"--{name}={','.join(texts)}"
+        raise InputError(f"{given}: give {words} in {low}..{high}, e.g. {example}")
     return values
 
 

@@ -1,4 +1,4 @@
-"""The verb `predict`: photographs and folders of photographs -> label maps, overlays, JSON."""
+"""Parses photographs and folders of photographs into label maps, overlays and JSON."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ from hparse_jax.inference.submission import write_submission
 
 
 def define_flags() -> None:
-    """The flags of `hparse predict`."""
     inference_flags.define_flags()
+    flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("output", None, "The folder for the results.", required=True)
     flags.DEFINE_string("split", None, "Parse a split of a built dataset instead of photographs.")
     flags.DEFINE_string("dataset", None, "With --split: the dataset; default: as trained.")
@@ -32,7 +32,9 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`; 1 when a photo failed.
+    """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`
+
+    Exits with 1 when a photo failed.
 
     `hparse predict --workdir=DIR --output=OUT --split=test` parses a split of a built dataset into
     OUT/ID.png and a zip of them.
@@ -41,12 +43,9 @@ def main(argv: list[str]) -> int:
     inference_flags.check_positive("batch_size", "max_side")
     if argv and values.split is not None:
         raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
+    scales = inference_flags.scales()
     predictor = load_parser(
-        values.workdir,
-        values.step,
-        inference_flags.scales(),
-        values.flip,
-        max_side=values.max_side,
+        values.workdir, values.step, scales, values.flip, max_side=values.max_side
     )
     if not isinstance(predictor, Predictor):
         raise InputError(

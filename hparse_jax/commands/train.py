@@ -1,25 +1,26 @@
-"""The verb `train`: a config file -> a trained parser in a workdir."""
+"""Trains a parser from a config file, or resumes a run."""
 
-import ast
 import difflib
-import pathlib
-import runpy
+import re
 import sys
 
 from absl import flags
 from ml_collections import config_flags
+from ml_collections.config_flags.tuple_parser import TupleParser
 
 from hparse_jax import sharding
-from hparse_jax.config import Config, bounds, settings, shown
+from hparse_jax.config import Config, read_config, settings, shown
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.training.train import train
 
 
 def define_flags() -> None:
-    """The flags of `hparse train`. Raises InputError when `sys.argv` sets an unknown field."""
+    """Defines the flags. Raises InputError when `sys.argv` sets an unknown field."""
     _check_fields(sys.argv[1:])  # which config_flags reads too; it would raise a KeyError
-    for kind, read in _READERS.items():
-        config_flags.register_flag_parser_for_type(kind, _FieldParser(read))
+    config_flags.register_flag_parser_for_type(int, _FieldParser(flags.IntegerParser()))
+    config_flags.register_flag_parser_for_type(float, _FieldParser(flags.FloatParser()))
+    config_flags.register_flag_parser_for_type(bool, _FieldParser(flags.BooleanParser()))
+    config_flags.register_flag_parser_for_type(tuple, _FieldParser(TupleParser()))
     config_flags.DEFINE_config_dataclass(
         "config",
         Config(),
@@ -30,10 +31,10 @@ def define_flags() -> None:
         "config", lambda _: flags.FLAGS["config"].present, "Flag --config must have a value"
     )
     flags.DEFINE_string("workdir", None, "The folder of the run.", required=True)
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of a job of several.")
-    flags.DEFINE_integer("num_processes", None, "How many processes the job has.")
-    flags.DEFINE_integer("process_id", None, "Which of them this one is, from 0.")
-    flags.DEFINE_bool("distributed", False, "Find the other processes by itself (TPU pod, SLURM).")
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, when there are several.")
+    flags.DEFINE_integer("num_processes", None, "Number of processes, when there are several.")
+    flags.DEFINE_integer("process_id", None, "Index of this process, from 0.")
+    flags.DEFINE_bool("distributed", False, "Detect the other processes (TPU pods, SLURM).")
 
 
 def help_sections() -> dict[str, list[tuple[str, str]]]:
@@ -41,46 +42,18 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
     sections = {}
     for name, field in settings().items():
         group, _, last = f"config.{name}".rpartition(".")
-        meaning = field.metadata["meaning"]
-        meaning += f" ({bounds(field)})" if bounds(field) else ""
-        title = f"settings of the {group.rpartition('.')[2]}, --{group}.NAME=VALUE, and defaults:"
-        sections.setdefault(title, []).append((f"{last}={shown(field.default)}", meaning))
+        meaning, bounds = field.metadata["meaning"], field.metadata["bounds"]
+        title = f"{group.rpartition('.')[2]} fields and defaults, --{group}.NAME=VALUE:"
+        row = f"{last}={shown(field.default)}", meaning + (f" ({bounds})" if bounds else "")
+        sections.setdefault(title, []).append(row)
     return sections
-
-
-def read_config(path: str) -> Config:
-    """FILE or FILE:VARIANT -> what `get_config()` or `get_config(VARIANT)` of the file returns.
-
-    Raises InputError when the file cannot be run or returns something else.
-    """
-    file, *variant = path.split(":", 1)
-    if pathlib.Path(file).suffix != ".py":
-        raise InputError(
-            f"{file or '--config='}: a config is a Python file with get_config(); "
-            "configs/ holds examples"
-        )
-    if not pathlib.Path(file).is_file():
-        raise InputError(f"{file}: no such config file")
-    try:
-        made = runpy.run_path(file)
-        made = made["get_config"](*variant) if "get_config" in made else None
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    except (Exception, SystemExit) as error:  # a config file is a program: it can end in any way
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{file}: cannot run this config file ({reason})") from error
-    if not isinstance(made, Config):
-        raise InputError(
-            f"{file}: needs a function get_config() that returns a hparse_jax.config.Config, "
-            f"not {type(made).__name__}"
-        )
-    return made
 
 
 def main(argv: list[str]) -> int | None:
     """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`
 
-    The same command resumes a stopped run from its latest checkpoint.
+    The same command resumes a stopped run from its latest checkpoint. Of a repeated field the last
+    value counts.
     """
     values = flags.FLAGS
     if argv:
@@ -92,41 +65,27 @@ def main(argv: list[str]) -> int | None:
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Reads the value of a field; what it cannot read stays text, for `validate` to refuse."""
+    """What a field's own parser cannot read stays text, for `validate` to refuse."""
 
-    def __init__(self, read):
-        self._read = read
+    def __init__(self, parser: flags.ArgumentParser):
+        self._parser = parser
 
     def parse(self, argument):
         try:
-            return self._read(argument)
-        except (TypeError, ValueError, SyntaxError):
+            return self._parser.parse(argument)
+        except (TypeError, ValueError):
             return argument
 
 
-def _tuple(argument) -> tuple:
-    value = ast.literal_eval(argument) if isinstance(argument, str) else argument
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-_READERS = {
-    int: flags.IntegerParser().parse,
-    float: flags.FloatParser().parse,
-    bool: flags.BooleanParser().parse,
-    str: flags.ArgumentParser().parse,
-    tuple: _tuple,
-}
-
-
 def _check_fields(arguments: list[str]) -> None:
-    """Raises InputError for a `--config.field` that does not exist, naming the close ones."""
+    """Raises InputError for a `--config.FIELD` that does not exist, naming the close ones."""
     known, config_given = list(settings()), False
     for argument in arguments:
-        name = argument.lstrip("-").partition("=")[0].removeprefix("no")
-        field = name.removeprefix("config.")
-        config_given |= name == "config"
-        if name == field or not argument.startswith("-"):
+        config_given |= re.match("--?config(=|$)", argument) is not None
+        override = re.match("--?(?:no)?config\\.([^=]*)", argument)
+        if not override:
             continue
+        field = override[1]
         if not config_given:
             raise UsageError(f"give --config=FILE before --config.{field}")
         if field not in known:

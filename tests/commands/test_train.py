@@ -81,16 +81,36 @@ def test_overrides_of_every_type_reach_the_run_and_the_file_runs_once(tmp_path):
         ([], "missing --config=..., --workdir=..."),
         (["--workdir=w", "--config.seed=1"], "give --config=FILE before --config.seed"),
         (["--config.seed=1", "--config=good.py"], "give --config=FILE before --config.seed"),
-        (
-            ["--config=good.py", "--workdir=w", "--config.crop=1,2", "--config.crop=3,4"],
-            "--config.crop is given 2",
-        ),
+        (["--config=good.py", "--config=good.py", "--workdir=w"], "--config is given 2 times; "),
         (["--config=good.py", "--config.seed"], "Missing value for flag --config.seed"),
         (["--config=good.py", "--workdir=w", "more"], "no arguments but flags, not more"),
     ],
 )
 def test_wrong_usage_exits_2(arguments, message):
     assert told(train(*arguments), 2).startswith(f"hparse train: {message}")
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "last", "value"),
+    [
+        ("batch_size", "=8", "=4", 4),
+        ("crop", "=257,257", "=129,65", (129, 65)),
+        ("model.depth", "=many", "=18", 18),
+        ("flip", "=true", "=false", False),
+    ],
+)
+def test_of_a_repeated_override_the_last_one_counts_and_a_line_says_so(field, first, last, value):
+    overrides = [f"--config.{field}{text}" for text in (first, "=0", last)]
+    done = train("--config=good.py", "--workdir=w", *overrides)
+    assert done.returncode == 0
+    assert done.stderr == f"--config.{field} is given 3 times; the last one counts\n"
+    assert ast.literal_eval(done.stdout)[1][field] == value
+
+
+def test_a_boolean_override_and_its_negation_are_a_repetition():
+    done = train("--config=good.py", "--workdir=w", "--noconfig.flip", "--config.flip")
+    assert done.stderr == "--config.flip is given 2 times; the last one counts\n"
+    assert ast.literal_eval(done.stdout)[1]["flip"] is True
 
 
 @pytest.mark.parametrize(
@@ -123,14 +143,14 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
         ("mine.json", '{"seed": null}', "mine.json: a config is a Python file with get_config()"),
         ("configs", None, "configs: a config is a Python file with get_config()"),
         ("", None, "--config=: a config is a Python file with get_config()"),
-        ("bad.py", "def get_config(:", "bad.py: cannot run this config file (SyntaxError: "),
+        ("bad.py", "def get_config(:", "bad.py: cannot run this file (SyntaxError: "),
         ("bad.py", "import nowhere", "(ModuleNotFoundError: No module named 'nowhere')"),
-        ("bad.py", "raise SystemExit(3)", "bad.py: cannot run this config file (SystemExit: 3)"),
+        ("bad.py", "raise SystemExit(3)", "bad.py: cannot run this file (SystemExit: 3)"),
         ("bad.py", "def get_config():\n    return {}['b']", "(KeyError: 'b')"),
         ("bad.py", "def get_config():\n    return open('x')", "(FileNotFoundError: "),
         ("bad.py", "def get_config():\n    return {}", "hparse_jax.config.Config, not dict"),
-        ("bad.py", "x = 1", "bad.py: needs a function get_config()"),
-        ("good.py:deep", None, "good.py: cannot run this config file (ValueError: "),
+        ("bad.py", "x = 1", "bad.py: has no function get_config()"),
+        ("good.py:deep", None, "good.py: cannot run this file (ValueError: "),
     ],
 )
 def test_a_wrong_config_file_is_named(tmp_path, name, text, message):
@@ -145,7 +165,7 @@ def test_a_wrong_config_file_is_named(tmp_path, name, text, message):
 def test_a_wrong_config_file_is_one_line_of_the_command(tmp_path, overrides):
     (tmp_path / "bad.py").write_text("def get_config():\n    raise ValueError('one\\ntwo')")
     assert told(train("--workdir=w", "--config=bad.py", *overrides), 1) == (
-        "hparse train: bad.py: cannot run this config file (ValueError: one two)"
+        "hparse train: bad.py: cannot run this file (ValueError: one two)"
     )
 
 
