@@ -17,40 +17,14 @@ import pathlib
 
 import h5py
 import numpy as np
-from jaxtyping import Int64
 
-from hparse_jax.data.raw.clothing_co_parsing import to_classes
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source, photo_bytes
+from hparse_jax.data.raw.labels import class_table, file_source, to_classes
+from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
-# category of CFPD -> class
-CLASS_OF = {
-    "bk": "background",
-    "T-shirt": "shirt",
-    "bag": "bag",
-    "belt": "belt",
-    "blazer": "upper-clothes",
-    "blouse": "shirt",
-    "coat": "coat",
-    "dress": "dress",
-    "face": "skin",
-    "hair": "hair",
-    "hat": "hat",
-    "jeans": "pants",
-    "legging": "pants",
-    "pants": "pants",
-    "scarf": "scarf",
-    "shoe": "shoes",
-    "shorts": "pants",
-    "skin": "skin",
-    "skirt": "skirt",
-    "socks": "socks",
-    "stocking": "socks",
-    "sunglass": "glasses",
-    "sweater": "upper-clothes",
-}
+CLASS_OF = class_table("CFPD")
 
 
 def find(mat: pathlib.Path) -> Source:
@@ -60,29 +34,28 @@ def find(mat: pathlib.Path) -> Source:
     for name in itertools.chain(*files.stems(".", PHOTOS).values()):
         first = photos.setdefault(os.path.basename(name), name)
         if first != name:
-            files.problems.append(f"{files.where(name)}: {first} has the same name; keep one")
+            files.note(f"{files.where(name)}: {first} has the same name; keep one")
     samples = []
     for index, name in enumerate(_names(mat)):
         if name not in photos:
-            files.problems.append(
+            files.note(
                 f"{mat}: has labels of {name}, but no such photo lies below {mat.parent}; "
                 "unpack the photos there"
             )
             continue
         photo_id = f"cfpd_{os.path.splitext(name)[0]}"
-        samples.append(Sample(photo_id, photos[name], str(index), family="cfpd"))
-    return Source(
-        hierarchy=get_hierarchy("fashion_clothing"),
-        samples=samples,
-        read_image=functools.partial(photo_bytes, files),
+        samples.append(Sample(photo_id, photos[name], str(index)))
+
+    def place(sample: Sample, name: str) -> str:
+        return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
+
+    return file_source(
+        files,
+        get_hierarchy("fashion_clothing"),
+        samples,
         read_labels=functools.partial(_read_labels, mat),
-        place=functools.partial(_place, files, mat),
-        problems=files.problems,
+        place=place,
     )
-
-
-def _place(files: Files, mat: pathlib.Path, sample: Sample, name: str) -> str:
-    return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
 
 
 def _open(mat: pathlib.Path) -> h5py.File:
@@ -124,7 +97,11 @@ def _categories(mat: pathlib.Path) -> tuple[str, ...]:
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
     where = f"{mat}: labels of {sample.image}"
     try:
-        superpixels, category = _read_superpixels(mat, int(sample.label), where)
+        with _open(mat) as file:
+            entry = file[_cells(file, "fashion_dataset", mat)[int(sample.label)]]
+            # MATLAB's arrays lie transposed in HDF5
+            superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
+            category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
     except OSError as error:
         raise InputError(f"{where}: cannot be read ({error}); download the file again") from error
     if superpixels.min() < 0 or superpixels.max() >= len(category):
@@ -133,15 +110,3 @@ def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
             f"{len(category)} categories; download the file again"
         )
     return to_classes(category[superpixels], _categories(mat), CLASS_OF, where)
-
-
-def _read_superpixels(
-    mat: pathlib.Path, index: int, where: str
-) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, " n"]]:
-    """(superpixel of every pixel, category of every superpixel), both from 0."""
-    with _open(mat) as file:
-        entry = file[_cells(file, "fashion_dataset", mat)[index]]
-        # MATLAB's arrays lie transposed in HDF5
-        superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
-        category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
-    return superpixels, category

@@ -17,7 +17,8 @@ import numpy as np
 import PIL.Image
 
 from hparse_jax.data.raw import matlab
-from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF, to_classes
+from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF
+from hparse_jax.data.raw.labels import to_classes
 from hparse_jax.data.raw.source import Labels, Sample, Source
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -26,10 +27,7 @@ from hparse_jax.hierarchy import get_hierarchy
 def find(mat: pathlib.Path) -> Source:
     """Fashionista's samples, of no split. Raises InputError when the .mat file cannot be read."""
     count = len(_truths(mat))
-    samples = [
-        Sample(f"fashionista_{i + 1:03d}", str(i), str(i), family="fashionista")
-        for i in range(count)
-    ]
+    samples = [Sample(f"fashionista_{i + 1:03d}", str(i), str(i)) for i in range(count)]
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,

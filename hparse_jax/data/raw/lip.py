@@ -14,7 +14,7 @@ RAW/{train,val,test}_id.txt
 import pathlib
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import png_source
+from hparse_jax.data.raw.labels import file_source
 from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -31,19 +31,18 @@ def find(manual_dir: pathlib.Path) -> Source:
     samples, splits = [], []
     for split in ("train", "val", "test"):
         if not official:
-            images, labels, lists = f"{split}_images", f"{split}_segmentations", ""
+            images, labels, folder = f"{split}_images", f"{split}_segmentations", "."
         elif split == "test":
-            images, labels, lists = f"{_TEST}/testing_images", "", _TEST
+            images, labels, folder = f"{_TEST}/testing_images", None, _TEST
         else:
             images, labels = f"{_IMAGES}/{split}_images", f"{_LABELS}/{split}_segmentations"
-            lists = _IMAGES
+            folder = _IMAGES
         if split != "train" and not files.has_folder(images):
             continue  # LIP can be built without its validation or test photos
-        given = None if split == "test" else labels  # the test labels are not published
-        listed = find_list(files, split, (lists,))
+        listed = find_list(files, split, folder)
         splits.append(split)
-        samples += pair(files, files.problems, images, given, split, listed)
-    return png_source(
+        samples += pair(files, images, None if split == "test" else labels, split, listed)
+    return file_source(
         files,
         get_hierarchy("lip"),
         samples,
