@@ -8,9 +8,10 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
-import json
+import io
 import os
 import pathlib
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 
@@ -21,10 +22,10 @@ from tensorflow_datasets.core import dataset_builder, hashing
 from tqdm import tqdm
 
 from hparse_jax.data.dataset import VERSION
-from hparse_jax.data.raw.encode import Encoded, encode, features, record
+from hparse_jax.data.raw.encode import Encoded, encode, features
 from hparse_jax.data.raw.source import LeftOut, Sample, Source, random_splits
 from hparse_jax.errors import InputError
-from hparse_jax.storage import read_ahead, write_json
+from hparse_jax.storage import read_ahead, write_bytes
 
 _SHARD = 4096  # samples a file
 _AHEAD = 4  # samples a thread reads in advance
@@ -36,20 +37,19 @@ class Tally:
 
     problems: of samples that cannot be used, whose ids are in bad. left_out: ids of the photos
     without a place among the classes; unmapped: how many photos hold each such label. pixels: of
-    each id; photos_with: how many photos hold it. heights, widths: of the `photos` that are good.
-    size: bytes of their records.
+    each id; photos_with: how many photos hold it. sizes: (h, w) of the `photos` that are good.
+    bytes: of their records.
     """
 
     photos: int = 0
-    size: int = 0
+    bytes: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
     bad: list[str] = dataclasses.field(default_factory=list)
     left_out: list[str] = dataclasses.field(default_factory=list)
     unmapped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
     photos_with: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    heights: list[int] = dataclasses.field(default_factory=list)
-    widths: list[int] = dataclasses.field(default_factory=list)
+    sizes: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def add(self, sample: Sample, seen: "Encoded | InputError | LeftOut") -> bool:
         """Counts one sample; whether it is good."""
@@ -63,24 +63,13 @@ class Tally:
             self.photos += 1
             self.pixels += seen.pixels
             self.photos_with += seen.pixels > 0
-            self.heights.append(seen.size[0])
-            self.widths.append(seen.size[1])
+            self.sizes.append(seen.size)
         return isinstance(seen, Encoded)
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             *(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(Tally))
         )
-
-    def to_json(self) -> dict:
-        tree = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return tree | {name: tree[name].tolist() for name in ("pixels", "photos_with")}
-
-    @staticmethod
-    def from_json(tree: dict) -> "Tally":
-        """The inverse of `to_json`."""
-        arrays = {name: np.array(tree[name]) for name in ("pixels", "photos_with")}
-        return Tally(**{**tree, **arrays, "unmapped": collections.Counter(tree["unmapped"])})
 
 
 class Builder(dataset_builder.FileReaderBuilder):
@@ -132,21 +121,18 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
 
     Every photo is then read once before: photos that are left out take no part in the choice.
     """
-    samples = source.samples
-    if any(sample.split is None for sample in samples):
+    splits: dict[str, list[Sample]] = {}
+    held_out: dict[str, str] = {}
+    if any(sample.split is None for sample in source.samples):
         seen = check(source)
         without = {*seen.left_out, *seen.bad}
-        chosen = random_splits([s for s in samples if s.id not in without], source.shares)
-        split_of = {sample.id: sample.split for sample in chosen}
-        first = next(iter(source.shares))
-        samples = [
-            dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
-        ]
-    at_random = source.shares if any(s.split is None for s in source.samples) else ()
-    order = [*at_random, *source.splits, *(s.split for s in samples)]
-    splits: dict[str, list[Sample]] = {split: [] for split in order}
-    for sample in samples:
-        splits[sample.split].append(sample)
+        good = [sample for sample in source.samples if sample.id not in without]
+        held_out = random_splits(good, source.shares)
+        splits = {split: [] for split in source.shares}
+    splits |= {split: [] for split in source.splits}
+    for sample in source.samples:
+        split = sample.split or held_out.get(sample.id, next(iter(source.shares)))
+        splits.setdefault(split, []).append(sample)
     return splits
 
 
@@ -187,7 +173,7 @@ def write(
             tfds.core.SplitInfo(
                 name=split,
                 shard_lengths=[t.photos for t in own],
-                num_bytes=totals[split].size,
+                num_bytes=totals[split].bytes,
                 filename_template=templates[split],
             )
         )
@@ -201,8 +187,11 @@ def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> 
     try:
         for sample, seen in _in_threads(source, samples):
             if tally.add(sample, seen):
-                data = layout.serialize_example(layout.encode_example(record(seen)))
-                tally.size += len(data)
+                # TFDS would encode arrays with TensorFlow; files it takes as they are
+                image, label = io.BytesIO(seen.image), io.BytesIO(seen.label)
+                example = layout.encode_example({"id": seen.id, "image": image, "label": label})
+                data = layout.serialize_example(example)
+                tally.bytes += len(data)
                 writer.write(data)
             bar.update()
     finally:
@@ -213,7 +202,7 @@ def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> 
 def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
     _, path, samples = shard
     tally = write_shard(source, path, samples, tqdm(disable=True))
-    write_json(f"{path}.json", tally.to_json())
+    write_bytes(f"{path}.tally", pickle.dumps(tally))
 
 
 def _write_with_beam(
@@ -240,8 +229,8 @@ def _write_with_beam(
         )
     tallies = []
     for _, path, _ in shards:
-        report = pathlib.Path(f"{path}.json")
-        tallies.append(Tally.from_json(json.loads(report.read_text())))
+        report = pathlib.Path(f"{path}.tally")
+        tallies.append(pickle.loads(report.read_bytes()))
         report.unlink()
     return tallies
 
