@@ -36,7 +36,7 @@ def find(mat: pathlib.Path) -> Source:
         if first != name:
             files.note(f"{files.where(name)}: {first} has the same name; keep one")
     samples = []
-    for index, name in enumerate(_names(mat)):
+    for index, name in enumerate(_names(mat)[0]):
         if name not in photos:
             files.note(
                 f"{mat}: has labels of {name}, but no such photo lies below {mat.parent}; "
@@ -45,17 +45,17 @@ def find(mat: pathlib.Path) -> Source:
             continue
         photo_id = f"cfpd_{os.path.splitext(name)[0]}"
         samples.append(Sample(photo_id, photos[name], str(index)))
-
-    def place(sample: Sample, name: str) -> str:
-        return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
-
     return file_source(
         files,
         get_hierarchy("fashion_clothing"),
         samples,
         read_labels=functools.partial(_read_labels, mat),
-        place=place,
+        place=functools.partial(_place, files, mat),
     )
+
+
+def _place(files: Files, mat: pathlib.Path, sample: Sample, name: str) -> str:
+    return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
 
 
 def _open(mat: pathlib.Path) -> h5py.File:
@@ -73,25 +73,21 @@ def _cells(file: h5py.File, name: str, mat: pathlib.Path) -> np.ndarray:
     return np.ravel(_field(file, name, str(mat))[()])
 
 
-def _names(mat: pathlib.Path) -> list[str]:
+@functools.lru_cache(maxsize=2)
+def _names(mat: pathlib.Path) -> tuple[list[str], tuple[str, ...]]:
+    """The names of the photos, and those of the categories."""
     with _open(mat) as file:
-        cells = _cells(file, "fashion_dataset", mat)
-        return [
+        photos = [
             _text(_field(file[cell], "img_name", f"{mat}: photo {i + 1}"))
-            for i, cell in enumerate(cells)
+            for i, cell in enumerate(_cells(file, "fashion_dataset", mat))
         ]
+        return photos, tuple(_text(file[cell]) for cell in _cells(file, "all_category_name", mat))
 
 
 def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
     if name not in entry:
         raise InputError(f"{where}: holds no {name}; is this CFPD's file?")
     return entry[name]
-
-
-@functools.lru_cache(maxsize=2)
-def _categories(mat: pathlib.Path) -> tuple[str, ...]:
-    with _open(mat) as file:
-        return tuple(_text(file[cell]) for cell in _cells(file, "all_category_name", mat))
 
 
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
@@ -109,4 +105,4 @@ def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
             f"{where}: superpixels {superpixels.min()}..{superpixels.max()}, but "
             f"{len(category)} categories; download the file again"
         )
-    return to_classes(category[superpixels], _categories(mat), CLASS_OF, where)
+    return to_classes(category[superpixels], _names(mat)[1], CLASS_OF, where)

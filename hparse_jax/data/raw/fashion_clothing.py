@@ -64,19 +64,14 @@ def find(manual_dir: pathlib.Path) -> Source:
     ]
     if lists:
         samples = _take_listed(raw, lists, samples)
-
-    def delegate(reader: str) -> Callable:
-        """The reader of the dataset that a sample comes from."""
-        return lambda sample, *more: getattr(sources[sample.family], reader)(sample, *more)
-
     counts = {name: len(source.samples) for name, source in sources.items()}
     notes = {key: value for source in sources.values() for key, value in source.notes.items()}
     return Source(
         get_hierarchy("fashion_clothing"),
         samples,
-        read_image=delegate("read_image"),
-        read_labels=delegate("read_labels"),
-        place=delegate("place"),
+        read_image=functools.partial(_delegate, sources, "read_image"),
+        read_labels=functools.partial(_delegate, sources, "read_labels"),
+        place=functools.partial(_delegate, sources, "place"),
         problems=list(raw.problems),
         shares=SHARES,
         splits=tuple(lists or ccp_lists),
@@ -115,6 +110,11 @@ def _take_listed(files: Files, lists: dict[str, str], samples: list[Sample]) -> 
                     "with labels; remove the line or add the files"
                 )
     return taken
+
+
+def _delegate(sources: dict[str, Source], reader: str, sample: Sample, *more):
+    """The reader of the dataset that a sample comes from."""
+    return getattr(sources[sample.family], reader)(sample, *more)
 
 
 LAYOUT = Layout(

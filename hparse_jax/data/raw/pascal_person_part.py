@@ -16,15 +16,7 @@ import numpy as np
 from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import class_table, file_source
-from hparse_jax.data.raw.source import (
-    Labels,
-    Layout,
-    Sample,
-    Source,
-    find_lists,
-    find_root,
-    pair,
-)
+from hparse_jax.data.raw.source import Labels, Layout, Sample, Source, find_lists, find_root, pair
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
