@@ -30,18 +30,20 @@ def require_matplotlib() -> None:
 
 
 def draw_report(dataset: BuiltDataset) -> pathlib.Path:
-    """Writes the picture beside the dataset's files and returns its path.
-
-    Raises InputError when matplotlib is not installed.
-    """
-    require_matplotlib()
+    """Writes the picture beside the dataset's files and returns its path."""
     records = dataset.records(next(iter(dataset.splits)))
     rows = []
     for index in np.linspace(0, len(records) - 1, min(_SAMPLES, len(records))).astype(int):
         _, image, labels = decode(records[int(index)], dataset.hierarchy)
         rows.append(_row(image, labels, dataset.hierarchy))
     path = dataset.folder / REPORT
-    write_bytes(path, picture_jpeg(_stacked(_chart(dataset), contact_sheet(rows, _HEIGHT))))
+    parts = _chart(dataset), contact_sheet(rows, _HEIGHT)
+    width = max(part.shape[1] for part in parts)
+    padded = [
+        np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255)
+        for part in parts
+    ]
+    write_bytes(path, picture_jpeg(np.concatenate(padded)))
     return path
 
 
@@ -98,10 +100,3 @@ def _chart(dataset: BuiltDataset) -> UInt8[np.ndarray, "H W 3"]:
         panels[0].invert_yaxis()  # the most frequent class on top; both panels share the axis
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _stacked(top: np.ndarray, bottom: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    width = max(top.shape[1], bottom.shape[1])
-    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
-    wide = [cv2.copyMakeBorder(x, 0, 0, 0, width - x.shape[1], **white) for x in (top, bottom)]
-    return np.concatenate(wide)

@@ -78,14 +78,7 @@ def training_stream(
             f"config.batch_size={config.batch_size}: must be divisible by the "
             f"{process_count} processes"
         )
-    example = functools.partial(
-        _training_example,
-        hierarchy=hierarchy,
-        crop=tuple(config.crop),
-        scale=tuple(config.scale),
-        mean=tuple(config.mean),
-        flip=config.flip,
-    )
+    example = functools.partial(_training_example, config=config, hierarchy=hierarchy)
     photos = grain.MapDataset.source(dataset.records(config.train_split)).seed(config.seed)
     examples = photos.shuffle().repeat().random_map(example)
     mine = examples[process_index::process_count]
@@ -110,16 +103,10 @@ def _end_with_parent() -> None:
 
 
 def _training_example(
-    record: dict,
-    rng: np.random.Generator,
-    hierarchy: Hierarchy,
-    crop: tuple[int, int],
-    scale: tuple[float, float],
-    mean: tuple[float, float, float],
-    flip: bool,
+    record: dict, rng: np.random.Generator, config: Config, hierarchy: Hierarchy
 ) -> dict[str, np.ndarray | str]:
     photo_id, image, labels = decode(record, hierarchy)
-    image, labels = random_scale_crop(image, labels, rng, crop, scale, mean)
-    if flip and rng.random() < 0.5:
+    image, labels = random_scale_crop(image, labels, rng, config.crop, config.scale, config.mean)
+    if config.flip and rng.random() < 0.5:
         image, labels = flip_image(image), flip_labels(labels, hierarchy)
     return {"image": image, "label": labels, "id": photo_id}
