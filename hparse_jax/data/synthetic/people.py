@@ -45,8 +45,7 @@ def draw(seed: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.nd
 def _frame(rng: np.random.Generator, body: Body) -> Canvas:
     """The empty frame: around the whole person, or cropping one end or side of them."""
     turn = rotation(rng.uniform(-0.15, 0.15))
-    reach = [chain.points for chain in (*body.arms, *body.legs)]
-    reach += [chain.toe[None] for chain in (*body.arms, *body.legs)]
+    reach = [(*chain.points, chain.toe) for chain in (*body.arms, *body.legs)]
     extent = np.concatenate([*reach, ellipse(body.head, 0.06, 0.09)]) @ turn.T
     margin = rng.uniform(0.03, 0.12)
     low, high = extent.min(0) - margin, extent.max(0) + margin
@@ -200,12 +199,10 @@ class _Painter:
     # ---- clothes
 
     def upper(self, fabric: np.ndarray) -> None:
-        self.torso("upper-clothes", fabric, self.rng.uniform(0.5, 0.58))
+        trunk = self.body.trunk(0.225, self.rng.uniform(0.5, 0.58), 1.04)
+        self.paint(trunk, "upper-clothes", fabric, 0.05)
         if self.body.front and self.rng.random() < 0.5:
             self.mark([[(0, 0.25), (0, 0.58)]], "upper-clothes", _INK)
-
-    def torso(self, name: str, fabric: np.ndarray, hem: float) -> None:
-        self.paint(self.body.trunk(0.225, hem, 1.04), name, fabric, 0.05)
 
     def pants(self) -> None:
         rng, body = self.rng, self.body
