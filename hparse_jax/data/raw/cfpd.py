@@ -58,13 +58,6 @@ def _place(files: Files, mat: pathlib.Path, sample: Sample, name: str) -> str:
     return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
 
 
-def _open(mat: pathlib.Path) -> h5py.File:
-    try:
-        return h5py.File(mat, "r")
-    except OSError as error:
-        raise InputError(f"{mat}: not a whole HDF5 file ({error}); download it again") from error
-
-
 def _text(dataset: h5py.Dataset) -> str:
     return "".join(map(chr, np.ravel(dataset[()])))
 
@@ -76,12 +69,16 @@ def _cells(file: h5py.File, name: str, mat: pathlib.Path) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _names(mat: pathlib.Path) -> tuple[list[str], tuple[str, ...]]:
     """The names of the photos, and those of the categories."""
-    with _open(mat) as file:
-        photos = [
-            _text(_field(file[cell], "img_name", f"{mat}: photo {i + 1}"))
-            for i, cell in enumerate(_cells(file, "fashion_dataset", mat))
-        ]
-        return photos, tuple(_text(file[cell]) for cell in _cells(file, "all_category_name", mat))
+    try:
+        with h5py.File(mat) as file:
+            photos = [
+                _text(_field(file[cell], "img_name", f"{mat}: photo {i + 1}"))
+                for i, cell in enumerate(_cells(file, "fashion_dataset", mat))
+            ]
+            categories = _cells(file, "all_category_name", mat)
+            return photos, tuple(_text(file[cell]) for cell in categories)
+    except OSError as error:
+        raise InputError(f"{mat}: not a whole HDF5 file ({error}); download it again") from error
 
 
 def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
@@ -93,7 +90,7 @@ def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
     where = f"{mat}: labels of {sample.image}"
     try:
-        with _open(mat) as file:
+        with h5py.File(mat) as file:
             entry = file[_cells(file, "fashion_dataset", mat)[int(sample.label)]]
             # MATLAB's arrays lie transposed in HDF5
             superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)

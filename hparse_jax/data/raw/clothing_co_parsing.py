@@ -12,9 +12,8 @@ import functools
 
 import numpy as np
 
-from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import class_table, file_source, to_classes
+from hparse_jax.data.raw.labels import class_table, file_source, load_mat, to_classes
 from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source, pair
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -34,7 +33,7 @@ def find(files: Files, listed: dict[str, str]) -> Source:
     where = files.where("label_list.mat")
     if not files.has("label_list.mat"):
         raise InputError(f"{where}: missing; unpack {_DATASET} again")
-    cells = matlab.load(files.read("label_list.mat"), "label_list", where, _DATASET).flat
+    cells = load_mat(files.read("label_list.mat"), "label_list", where, _DATASET).flat
     names = tuple(str(np.ravel(cell)[0]) for cell in cells)
     tags_only = set(files.stems(_TAGS, (".mat",))) - set(files.stems(_LABELS, (".mat",)))
     samples = []
@@ -52,5 +51,5 @@ def find(files: Files, listed: dict[str, str]) -> Source:
 
 def _read_labels(files: Files, names: tuple[str, ...], sample: Sample) -> Labels:
     where = files.where(sample.label)
-    labels = matlab.load(files.read(sample.label), "groundtruth", where, _DATASET)
+    labels = load_mat(files.read(sample.label), "groundtruth", where, _DATASET)
     return to_classes(labels, names, CLASS_OF, where)

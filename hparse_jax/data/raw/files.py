@@ -58,14 +58,12 @@ class Files:
         return str(self.root / name)
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises InputError when it is missing or cannot be read."""
+        """The bytes of a file. Raises InputError when it cannot be read."""
         try:
             if name in self._members:
                 archive, member = self._members[name]
                 return _opened(archive, archive.stat().st_mtime_ns).read(member)
             return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            raise InputError(f"{self.where(name)}: missing; unpack the dataset again") from None
         except Exception as error:  # zipfile answers a broken archive with errors of many types
             raise InputError(
                 f"{self.where(name)}: cannot be read ({error}); get the file again"

@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 import PIL.Image
+import scipy.io
 
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.source import Labels, LeftOut, Sample, Source
@@ -100,6 +101,22 @@ def png_labels(data: bytes, where: str, hierarchy: Hierarchy) -> Labels:
         )
     as_it_is = picture.mode == "L" and depth == 8 and "transparency" not in picture.info
     return Labels(np.ascontiguousarray(ids, np.uint8), data if as_it_is else None)
+
+
+def load_mat(data: bytes, key: str, where: str, dataset: str) -> np.ndarray:
+    """One variable of a MATLAB file (version 4 to 7).
+
+    Raises InputError naming the file `where` and the dataset it should be of.
+    """
+    try:
+        return scipy.io.loadmat(io.BytesIO(data), variable_names=[key])[key]
+    except KeyError:
+        raise InputError(f"{where}: holds no {key}; is this {dataset}'s file?") from None
+    except Exception as error:  # scipy answers a broken file with errors of many types
+        raise InputError(
+            f"{where}: not a readable MATLAB file ({what_is_wrong(data, error)}); "
+            f"unpack {dataset} again"
+        ) from error
 
 
 def what_is_wrong(data: bytes, error: Exception) -> str:

@@ -13,9 +13,8 @@ import pathlib
 
 import numpy as np
 
-from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import class_table, file_source
+from hparse_jax.data.raw.labels import class_table, file_source, load_mat
 from hparse_jax.data.raw.source import Labels, Layout, Sample, Source, find_lists, find_root, pair
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -54,7 +53,7 @@ def find(manual_dir: pathlib.Path) -> Source:
 def read_parts(files: Files, sample: Sample) -> Labels:
     """The merged parts of every person of a PASCAL-Part annotation. Raises InputError."""
     where = files.where(sample.label)
-    annotation = matlab.load(files.read(sample.label), "anno", where, "PASCAL-Part")
+    annotation = load_mat(files.read(sample.label), "anno", where, "PASCAL-Part")
     ids = None
     classes = get_hierarchy("pascal_person_part").levels[0].nodes
     try:

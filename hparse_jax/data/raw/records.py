@@ -6,6 +6,7 @@ files are written here; names, metadata and the rename at the end are TFDS's.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import io
@@ -110,9 +111,8 @@ def check(source: Source) -> Tally:
     """Reads every sample and writes nothing."""
     tally = Tally()
     with _progress(len(source.samples), "checking") as bar:
-        for sample, seen in _in_threads(source, source.samples):
-            tally.add(sample, seen)
-            bar.update()
+        for _ in _good(source, source.samples, tally, bar):
+            pass
     return tally
 
 
@@ -144,8 +144,8 @@ def write(
     beam: options of an Apache Beam pipeline whose workers each write whole files; None: threads of
     this process. Either way the same files. What could not be used is in the tallies.
     """
-    shards: list[tuple[str, str, list[Sample]]] = []  # split, path, samples
-    templates = {}
+    shards: dict[str, list[Sample]] = {}  # by the path of their file
+    templates, paths = {}, {}
     for split, samples in splits.items():
         # TFDS's order: shuffled, the same on every machine
         hasher = hashing.Hasher(split)
@@ -157,17 +157,16 @@ def write(
             split=split,
             filetype_suffix="array_record",
         )
-        for i in range(count):
-            path = templates[split].sharded_filepath(shard_index=i, num_shards=count)
-            shards.append((split, os.fspath(path), samples[i::count]))
+        paths[split] = [os.fspath(path) for path in templates[split].sharded_filepaths(count)]
+        shards |= {path: samples[i::count] for i, path in enumerate(paths[split])}
     if beam is None:
-        with _progress(sum(len(s) for _, _, s in shards), "writing") as bar:
-            tallies = [write_shard(source, path, some, bar) for _, path, some in shards]
+        with _progress(sum(map(len, shards.values())), "writing") as bar:
+            tallies = {path: write_shard(source, path, shards[path], bar) for path in shards}
     else:
         tallies = _write_with_beam(source, shards, beam)
     infos, totals = [], {}
     for split in splits:
-        own = [t for (name, _, _), t in zip(shards, tallies, strict=True) if name == split]
+        own = [tallies[path] for path in paths[split]]
         totals[split] = sum(own, Tally())
         infos.append(
             tfds.core.SplitInfo(
@@ -183,31 +182,26 @@ def write(
 def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> Tally:
     """Writes one file of records."""
     layout, tally = features(), Tally()
-    writer = ArrayRecordWriter(path, "group_size:1")
-    try:
-        for sample, seen in _in_threads(source, samples):
-            if tally.add(sample, seen):
-                # TFDS would encode arrays with TensorFlow; files it takes as they are
-                image, label = io.BytesIO(seen.image), io.BytesIO(seen.label)
-                example = layout.encode_example({"id": seen.id, "image": image, "label": label})
-                data = layout.serialize_example(example)
-                tally.bytes += len(data)
-                writer.write(data)
-            bar.update()
-    finally:
-        writer.close()
+    with contextlib.closing(ArrayRecordWriter(path, "group_size:1")) as writer:
+        for good in _good(source, samples, tally, bar):
+            # TFDS would encode arrays with TensorFlow; files it takes as they are
+            image, label = io.BytesIO(good.image), io.BytesIO(good.label)
+            example = layout.encode_example({"id": good.id, "image": image, "label": label})
+            data = layout.serialize_example(example)
+            tally.bytes += len(data)
+            writer.write(data)
     return tally
 
 
-def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
-    _, path, samples = shard
+def _write_one(source: Source, shard: tuple[str, list[Sample]]) -> None:
+    path, samples = shard
     tally = write_shard(source, path, samples, tqdm(disable=True))
     write_bytes(f"{path}.tally", pickle.dumps(tally))
 
 
 def _write_with_beam(
-    source: Source, shards: list[tuple[str, str, list[Sample]]], options: str
-) -> list[Tally]:
+    source: Source, shards: dict[str, list[Sample]], options: str
+) -> dict[str, Tally]:
     try:
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -223,20 +217,20 @@ def _write_with_beam(
     with pipeline:
         _ = (
             pipeline
-            | apache_beam.Create(shards)
+            | apache_beam.Create(list(shards.items()))
             | apache_beam.Reshuffle()
             | apache_beam.Map(functools.partial(_write_one, source))
         )
-    tallies = []
-    for _, path, _ in shards:
+    tallies = {}
+    for path in shards:
         report = pathlib.Path(f"{path}.tally")
-        tallies.append(pickle.loads(report.read_bytes()))
+        tallies[path] = pickle.loads(report.read_bytes())
         report.unlink()
     return tallies
 
 
-def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample, object]]:
-    """(sample, what `encode` returned or raised) in order, a few samples in advance."""
+def _good(source: Source, samples: list[Sample], tally: Tally, bar: tqdm) -> Iterator[Encoded]:
+    """The good samples in order, encoded a few in advance; all of them are counted."""
 
     def seen(sample):
         try:
@@ -246,7 +240,10 @@ def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample,
 
     threads = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from read_ahead(pool, seen, samples, threads * _AHEAD)
+        for sample, made in read_ahead(pool, seen, samples, threads * _AHEAD):
+            if tally.add(sample, made):
+                yield made
+            bar.update()
 
 
 def _progress(total: int, what: str) -> tqdm:
