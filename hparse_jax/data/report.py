@@ -5,7 +5,6 @@ Figure 3.
 """
 
 import importlib.util
-import pathlib
 
 import cv2
 import numpy as np
@@ -29,22 +28,20 @@ def require_matplotlib() -> None:
         raise InputError("--report needs matplotlib: pip install 'hparse_jax[charts]'")
 
 
-def draw_report(dataset: BuiltDataset) -> pathlib.Path:
-    """Writes the picture beside the dataset's files and returns its path."""
+def draw_report(dataset: BuiltDataset) -> None:
+    """Writes the picture beside the dataset's files."""
     records = dataset.records(next(iter(dataset.splits)))
     rows = []
     for index in np.linspace(0, len(records) - 1, min(_SAMPLES, len(records))).astype(int):
         _, image, labels = decode(records[int(index)], dataset.hierarchy)
         rows.append(_row(image, labels, dataset.hierarchy))
-    path = dataset.folder / REPORT
     parts = _chart(dataset), contact_sheet(rows, _HEIGHT)
     width = max(part.shape[1] for part in parts)
     padded = [
         np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255)
         for part in parts
     ]
-    write_bytes(path, picture_jpeg(np.concatenate(padded)))
-    return path
+    write_bytes(dataset.folder / REPORT, picture_jpeg(np.concatenate(padded)))
 
 
 def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np.ndarray]:

@@ -69,16 +69,6 @@ class Files:
                 f"{self.where(name)}: cannot be read ({error}); get the file again"
             ) from error
 
-    def read_list(self, name: str) -> list[str]:
-        """The lines of a list, without blank ones; any line ends. Raises InputError."""
-        try:
-            text = self.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{self.where(name)}: not a text file ({error.reason}); put one id a line into it"
-            ) from error
-        return [line.strip() for line in text.splitlines() if line.strip()]
-
     def _walk(self, folder: str) -> list[str]:
         inside = f"{folder}/"
         names = [name for name in self._members if name.startswith(inside)]

@@ -96,7 +96,9 @@ class Layout:
     own: bool = False
 
 
-def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[str]):
+def find_root(
+    manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[str]
+) -> pathlib.Path:
     """The raw folder: manual_dir itself or one of `names` in it, whichever holds a marker.
 
     Raises InputError when none does.
@@ -188,13 +190,17 @@ def pair(
 
 
 def read_ids(files: Files, name: str) -> list[str]:
-    """The ids of a list file; what is wrong with it goes to the problems of `files`."""
+    """The ids of a list file, any line ends; what is wrong goes to the problems of `files`."""
     where = files.where(name)
     try:
-        lines = files.read_list(name)
+        text = files.read(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        files.note(f"{where}: not a text file ({error.reason}); put one id a line into it")
+        return []
     except InputError as error:
         files.note(str(error))
         return []
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         files.note(f"{where}: lists no photo; put one id a line into it")
     ids: dict[str, None] = {}

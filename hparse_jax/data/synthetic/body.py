@@ -124,13 +124,14 @@ def pose(rng: np.random.Generator) -> Body:
     )
 
 
-def _chain(root, lengths, angles, side: int) -> Float[np.ndarray, "n 2"]:
-    """Joints from the root on; angles from straight down, outwards positive.
+def _limb(root: tuple[float, float], lengths, angles, radii, side: int, who: str) -> Limb:
+    """A limb of three stretches from the root on.
 
-    side: +1 on the image's right, -1 on its left.
+    angles: from straight down, outwards positive. side: +1 on the image's right, -1 on its left.
     """
-    steps = np.stack([side * np.sin(angles), np.cos(angles)], 1) * np.asarray(lengths)[:, None]
-    return np.concatenate([[root], root + np.cumsum(steps, 0)])
+    steps = np.stack([side * np.sin(angles), np.cos(angles)], 1) * lengths[:, None]
+    joints = np.concatenate([[root], root + np.cumsum(steps, 0)])
+    return Limb(joints[:3], radii, joints[3], who)
 
 
 def _arm(rng, side: int, who: str, shoulder: float, girth: float) -> Limb:
@@ -138,9 +139,9 @@ def _arm(rng, side: int, who: str, shoulder: float, girth: float) -> Limb:
     upper = rng.uniform((0.1, 0.7, 1.6)[lift], (0.7, 1.6, 2.6)[lift])
     lower = upper + rng.uniform(-1.5, 0.5) if lift == 0 else upper + rng.uniform(-0.9, 1.3)
     lengths = np.array([0.15, 0.135, 0.03]) * rng.uniform(0.9, 1.1)
-    joints = _chain((side * 0.85 * shoulder, 0.27), lengths, np.array([upper, lower, lower]), side)
+    angles = np.array([upper, lower, lower])
     radii = np.array([0.04, 0.034, 0.027]) * (0.4 + 0.6 * girth)
-    return Limb(joints[:3], radii, joints[3], who)
+    return _limb((side * 0.85 * shoulder, 0.27), lengths, angles, radii, side, who)
 
 
 def _leg(rng, side: int, who: str, hip: float, girth: float) -> Limb:
@@ -149,6 +150,5 @@ def _leg(rng, side: int, who: str, hip: float, girth: float) -> Limb:
     shin = thigh - rng.uniform(0.0, 1.0 if kick else 0.4)
     lengths = np.array([0.21, 0.19, 0.04]) * rng.uniform(0.88, 1.05)
     angles = np.array([thigh, shin, shin + rng.uniform(0.3, 0.9)])
-    joints = _chain((side * 0.52 * hip, 0.54), lengths, angles, side)
     radii = np.array([0.056, 0.042, 0.031]) * (0.3 + 0.7 * girth)
-    return Limb(joints[:3], radii, joints[3], who)
+    return _limb((side * 0.52 * hip, 0.54), lengths, angles, radii, side, who)
