@@ -54,8 +54,7 @@ def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np
         palette = hierarchy.palette_at(depth)
         nodes = hierarchy.labels_at(depth, labels)
         shown = np.where(nodes == IGNORE, 0, nodes).astype(np.uint8)
-        picture = overlay(image, shown, palette)
-        row.append(with_legend(picture, shown, level.nodes, palette))
+        row.append(with_legend(overlay(image, shown, palette), shown, level.nodes, palette))
     return row
 
 

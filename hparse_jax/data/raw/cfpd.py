@@ -37,14 +37,14 @@ def find(mat: pathlib.Path) -> Source:
             files.note(f"{files.where(name)}: {first} has the same name; keep one")
     samples = []
     for index, name in enumerate(_names(mat)[0]):
-        if name not in photos:
+        if name in photos:
+            photo_id = f"cfpd_{os.path.splitext(name)[0]}"
+            samples.append(Sample(photo_id, photos[name], str(index)))
+        else:
             files.note(
                 f"{mat}: has labels of {name}, but no such photo lies below {mat.parent}; "
                 "unpack the photos there"
             )
-            continue
-        photo_id = f"cfpd_{os.path.splitext(name)[0]}"
-        samples.append(Sample(photo_id, photos[name], str(index)))
     return file_source(
         files,
         get_hierarchy("fashion_clothing"),

@@ -29,8 +29,7 @@ def find(manual_dir: pathlib.Path) -> Source:
         images = f"{folder}/Images"
         labels = f"{folder}/Category_ids" if split != "test" else None
         if split == "train" or files.has_folder(images):
-            listed = find_list(files, split, folder)
-            samples += pair(files, images, labels, split, listed)
+            samples += pair(files, images, labels, split, find_list(files, split, folder))
     return file_source(files, get_hierarchy("cihp"), samples)
 
 

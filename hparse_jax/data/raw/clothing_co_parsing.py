@@ -39,13 +39,12 @@ def find(files: Files, listed: dict[str, str]) -> Source:
     samples = []
     for split, name in (listed or {None: None}).items():
         samples += pair(files, "photos", _LABELS, split, name, ".mat", without=tags_only)
-    tagged = len(tags_only & set(files.stems("photos", PHOTOS)))
     return file_source(
         files,
         get_hierarchy("fashion_clothing"),
         samples,
         read_labels=functools.partial(_read_labels, files, names),
-        notes={"tags_only": tagged},
+        notes={"tags_only": len(tags_only & set(files.stems("photos", PHOTOS)))},
     )
 
 

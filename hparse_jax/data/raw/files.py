@@ -5,7 +5,7 @@ import os
 import pathlib
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hparse_jax.errors import InputError
 from hparse_jax.storage import is_safe_name
@@ -69,12 +69,11 @@ class Files:
                 f"{self.where(name)}: cannot be read ({error}); get the file again"
             ) from error
 
-    def _walk(self, folder: str) -> list[str]:
-        inside = f"{folder}/"
-        names = [name for name in self._members if name.startswith(inside)]
+    def _walk(self, folder: str) -> Iterator[str]:
+        yield from (name for name in self._members if name.startswith(f"{folder}/"))
         top = self.root / folder
         if not top.is_dir() or self._leaves(top):
-            return names
+            return
         for parent, folders, files in os.walk(top):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             for link in [pathlib.Path(parent, f) for f in folders]:
@@ -88,11 +87,10 @@ class Files:
                     continue
                 if path.is_symlink() and self._leaves(path):
                     continue
-                if not path.is_file():
-                    self.note(f"{path}: not a regular file; remove it")
+                if path.is_file():
+                    yield path.relative_to(self.root).as_posix()
                 else:
-                    names.append(path.relative_to(self.root).as_posix())
-        return names
+                    self.note(f"{path}: not a regular file; remove it")
 
     def _leaves(self, path: pathlib.Path) -> bool:
         """Whether a path leads out of the raw folder; then it is a problem."""

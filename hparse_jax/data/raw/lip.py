@@ -44,8 +44,7 @@ def find(manual_dir: pathlib.Path) -> Source:
     samples, splits = [], []
     for split, (images, labels, folder) in (_OFFICIAL if official else _SHORT).items():
         if split == "train" or files.has_folder(images):  # the others are optional
-            listed = find_list(files, split, folder)
-            samples += pair(files, images, labels, split, listed)
+            samples += pair(files, images, labels, split, find_list(files, split, folder))
             splits.append(split)
     return file_source(
         files,

@@ -72,13 +72,11 @@ class Source:
     def __post_init__(self):
         first: dict[str, Sample] = {}
         for sample in self.samples:
-            if sample.id in first:
+            if first.setdefault(sample.id, sample) is not sample:
                 self.problems.append(
                     f"{self.place(sample, sample.image)}: id {sample.id} occurs in split "
                     f"{sample.split} and in {first[sample.id].split}; keep one of them"
                 )
-            else:
-                first[sample.id] = sample
         self.samples = list(first.values())
 
 

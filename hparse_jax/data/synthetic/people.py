@@ -229,8 +229,7 @@ class _Painter:
     def skirt(self) -> None:
         rng = self.rng
         top, hem, flare = rng.uniform(0.44, 0.49), rng.uniform(0.4, 1.1), rng.uniform(0, 0.07)
-        shape = self.body.drape(top, hem, flare)
-        self.paint(shape, "skirt", self.fabric("skirt"), 0.05)
+        self.paint(self.body.drape(top, hem, flare), "skirt", self.fabric("skirt"), 0.05)
         self.mark([[(-0.2, 0.49), (0.2, 0.49)]], "skirt", _INK, 0.012)
 
     def dress(self, fabric: np.ndarray) -> None:
@@ -265,11 +264,10 @@ class _Painter:
             return
         gap, spread = rng.uniform(0.025, 0.05), rng.uniform(0.0, 0.04)
         left, right = skirt[0][4:, 0].min(), skirt[0][4:, 0].max()
-        edges = {1: right, -1: left}
-        for s in (-1, 1):
+        for s, edge in ((-1, left), (1, right)):
             inner = s * (gap + spread)
             side = trunk[0][:14] * (s, 1)
-            panel = [*side[:-1], (s * 1.1 * body.hip, 0.52), (edges[s], bottom), (inner, bottom)]
+            panel = [*side[:-1], (s * 1.1 * body.hip, 0.52), (edge, bottom), (inner, bottom)]
             panel += [(s * gap, 0.42), (s * gap, 0.3)]
             self.paint([np.array(panel)], "coat", fabric, 0.05)
             lapel = [(s * 0.045, 0.24), (s * (gap + 0.04), 0.31), (s * gap, 0.38)]
