@@ -37,16 +37,9 @@ def main(argv: list[str]) -> int:
     values = flags.FLAGS
     if values.check:
         return check_and_print(argv[0], values.manual_dir, values.hierarchy)
-    build_and_print(
-        argv[0],
-        values.data_dir,
-        values.manual_dir,
-        hierarchy=values.hierarchy,
-        name=values.name,
-        skip_bad=values["skip-bad"].value,
-        beam=values.beam,
-        report=values.report,
-    )
+    options = ("hierarchy", "name", "skip_bad", "beam", "report")
+    chosen = {option: values[option].value for option in options}
+    build_and_print(argv[0], values.data_dir, values.manual_dir, **chosen)
     return 0
 
 
@@ -105,13 +98,10 @@ def _table(metadata: dict) -> str:
     splits = list(metadata["sizes"])
     lines = [f"{'':24}" + "".join(f"{split:>14}" for split in splits)]
     for side in ("height", "width"):
-        spans = [metadata["sizes"][split][side] for split in splits]
-        cells = "".join(f"{'{} {} {}'.format(*span):>14}" for span in spans)
-        lines.append(f"{f'{side} min median max':24}" + cells)
+        spans = [" ".join(map(str, metadata["sizes"][split][side])) for split in splits]
+        lines.append(f"{f'{side} min median max':24}" + "".join(f"{span:>14}" for span in spans))
     for leaf in [*metadata["hierarchy"]["levels"][0]["nodes"], IGNORED]:
-        cells = ""
-        for split in splits:
-            pixels = metadata["pixels"][split]
-            cells += f"{pixels[leaf] / max(1, sum(pixels.values())):14.2%}"
-        lines.append(f"{leaf:24}{cells}")
+        pixels = [metadata["pixels"][split] for split in splits]
+        shares = [counts[leaf] / max(1, sum(counts.values())) for counts in pixels]
+        lines.append(f"{leaf:24}" + "".join(f"{share:14.2%}" for share in shares))
     return "\n".join(lines)

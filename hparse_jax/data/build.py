@@ -205,8 +205,9 @@ def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:
     total = sum(tallies.values(), Tally())
     leaves = source.hierarchy.levels[0].nodes
 
-    def spread(sides):
-        return [int(f(sides)) for f in (min, np.median, max)]
+    def spread(sizes):
+        sides = {"height": [h for h, _ in sizes], "width": [w for _, w in sizes]}
+        return {side: [int(f(x)) for f in (min, np.median, max)] for side, x in sides.items()}
 
     def by_leaf(counts):
         by_name = dict(zip(leaves, counts[: len(leaves)].tolist(), strict=True))
@@ -215,10 +216,7 @@ def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:
     return {
         "hierarchy": source.hierarchy.to_json(),
         **source.notes,
-        "sizes": {
-            split: {"height": spread(t.heights), "width": spread(t.widths)}
-            for split, t in tallies.items()
-        },
+        "sizes": {split: spread(t.sizes) for split, t in tallies.items()},
         "pixels": {split: by_leaf(t.pixels) for split, t in tallies.items()},
         "photos_with": {split: by_leaf(t.photos_with) for split, t in tallies.items()},
         "left_out": len(total.left_out),

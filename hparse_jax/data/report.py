@@ -5,7 +5,6 @@ Figure 3.
 """
 
 import importlib.util
-import pathlib
 
 import cv2
 import numpy as np
@@ -29,20 +28,20 @@ def require_matplotlib() -> None:
         raise InputError("--report needs matplotlib: pip install 'hparse_jax[charts]'")
 
 
-def draw_report(dataset: BuiltDataset) -> pathlib.Path:
-    """Writes the picture beside the dataset's files and returns its path.
-
-    Raises InputError when matplotlib is not installed.
-    """
-    require_matplotlib()
+def draw_report(dataset: BuiltDataset) -> None:
+    """Writes the picture beside the dataset's files."""
     records = dataset.records(next(iter(dataset.splits)))
     rows = []
     for index in np.linspace(0, len(records) - 1, min(_SAMPLES, len(records))).astype(int):
         _, image, labels = decode(records[int(index)], dataset.hierarchy)
         rows.append(_row(image, labels, dataset.hierarchy))
-    path = dataset.folder / REPORT
-    write_bytes(path, picture_jpeg(_stacked(_chart(dataset), contact_sheet(rows, _HEIGHT))))
-    return path
+    parts = _chart(dataset), contact_sheet(rows, _HEIGHT)
+    width = max(part.shape[1] for part in parts)
+    padded = [
+        np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255)
+        for part in parts
+    ]
+    write_bytes(dataset.folder / REPORT, picture_jpeg(np.concatenate(padded)))
 
 
 def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np.ndarray]:
@@ -55,8 +54,7 @@ def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np
         palette = hierarchy.palette_at(depth)
         nodes = hierarchy.labels_at(depth, labels)
         shown = np.where(nodes == IGNORE, 0, nodes).astype(np.uint8)
-        picture = overlay(image, shown, palette)
-        row.append(with_legend(picture, shown, level.nodes, palette))
+        row.append(with_legend(overlay(image, shown, palette), shown, level.nodes, palette))
     return row
 
 
@@ -98,10 +96,3 @@ def _chart(dataset: BuiltDataset) -> UInt8[np.ndarray, "H W 3"]:
         panels[0].invert_yaxis()  # the most frequent class on top; both panels share the axis
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _stacked(top: np.ndarray, bottom: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    width = max(top.shape[1], bottom.shape[1])
-    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
-    wide = [cv2.copyMakeBorder(x, 0, 0, 0, width - x.shape[1], **white) for x in (top, bottom)]
-    return np.concatenate(wide)

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import cv2
 import grain
@@ -17,7 +18,7 @@ import numpy as np
 
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset, decode
-from hparse_jax.data.transforms import flip_image, flip_labels, random_scale_crop
+from hparse_jax.data.transforms import flip, random_scale_crop
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
@@ -27,7 +28,7 @@ _WORKER_READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
 _THREADED_READ = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_THREADS)
 
 
-class TrainingStream(contextlib.AbstractContextManager):
+class TrainingStream(contextlib.AbstractContextManager, Iterator):
     """Iterates over training batches without end; close it, or use it in a `with` statement.
 
     A batch is {"image": uint8 [b, h, w, 3] RGB, "label": uint8 [b, h, w] leaf ids or 255,
@@ -36,9 +37,6 @@ class TrainingStream(contextlib.AbstractContextManager):
 
     def __init__(self, batches: grain.DatasetIterator):
         self._batches: grain.DatasetIterator | None = batches
-
-    def __iter__(self):
-        return self
 
     def __next__(self) -> dict[str, np.ndarray]:
         # A worker's arrays are in shared memory, of which containers have little: a copy frees it
@@ -78,14 +76,7 @@ def training_stream(
             f"config.batch_size={config.batch_size}: must be divisible by the "
             f"{process_count} processes"
         )
-    example = functools.partial(
-        _training_example,
-        hierarchy=hierarchy,
-        crop=tuple(config.crop),
-        scale=tuple(config.scale),
-        mean=tuple(config.mean),
-        flip=config.flip,
-    )
+    example = functools.partial(_training_example, config=config, hierarchy=hierarchy)
     photos = grain.MapDataset.source(dataset.records(config.train_split)).seed(config.seed)
     examples = photos.shuffle().repeat().random_map(example)
     mine = examples[process_index::process_count]
@@ -110,16 +101,10 @@ def _end_with_parent() -> None:
 
 
 def _training_example(
-    record: dict,
-    rng: np.random.Generator,
-    hierarchy: Hierarchy,
-    crop: tuple[int, int],
-    scale: tuple[float, float],
-    mean: tuple[float, float, float],
-    flip: bool,
+    record: dict, rng: np.random.Generator, config: Config, hierarchy: Hierarchy
 ) -> dict[str, np.ndarray | str]:
     photo_id, image, labels = decode(record, hierarchy)
-    image, labels = random_scale_crop(image, labels, rng, crop, scale, mean)
-    if flip and rng.random() < 0.5:
-        image, labels = flip_image(image), flip_labels(labels, hierarchy)
+    image, labels = random_scale_crop(image, labels, rng, config.crop, config.scale, config.mean)
+    if config.flip and rng.random() < 0.5:
+        image, labels = flip(image, labels, hierarchy)
     return {"image": image, "label": labels, "id": photo_id}

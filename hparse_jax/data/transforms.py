@@ -10,17 +10,14 @@ from jaxtyping import UInt8
 from hparse_jax.hierarchy import IGNORE, Hierarchy
 
 
-def flip_image(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The image under horizontal flip."""
-    return cv2.flip(image, 1)
-
-
-def flip_labels(labels: UInt8[np.ndarray, "h w"], hierarchy: Hierarchy) -> UInt8[np.ndarray, "h w"]:
-    """The leaf labels under horizontal flip: left and right are swapped, 255 stays 255."""
+def flip(
+    image: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"], hierarchy: Hierarchy
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Both under horizontal flip; among the leaves left and right are swapped, 255 stays 255."""
     swap = np.arange(256, dtype=np.uint8)
     permutation = hierarchy.flip_permutation(0)
     swap[: len(permutation)] = permutation
-    return cv2.LUT(cv2.flip(labels, 1), swap)
+    return cv2.flip(image, 1), cv2.LUT(cv2.flip(labels, 1), swap)
 
 
 def random_scale_crop(

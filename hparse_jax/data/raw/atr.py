@@ -9,8 +9,8 @@ lists are not public, so scores on random splits are not comparable with publish
 import pathlib
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import png_source
-from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
+from hparse_jax.data.raw.labels import file_source
+from hparse_jax.data.raw.source import Layout, Source, find_lists, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
 SHARES = {"train": 6000 / 7700, "val": 700 / 7700, "test": 1000 / 7700}
@@ -21,27 +21,21 @@ def find(manual_dir: pathlib.Path) -> Source:
     """ATR's samples. Raises InputError when the folder is not there."""
     names = ("humanparsing", "ATR/humanparsing", "atr/humanparsing", "ATR", "atr")
     files = Files(find_root(manual_dir, names, (_LABELS,)))
-    lists = {split: find_list(files, split) for split in SHARES}
-    notes = {"splits": "lists of the raw folder"}
-    if any(lists.values()):
-        samples = [
-            sample
-            for split, listed in lists.items()
-            if listed
-            for sample in pair(files, files.problems, _IMAGES, _LABELS, split, listed)
-        ]
-    else:
-        samples = pair(
-            files, files.problems, _IMAGES, _LABELS, family=lambda i: i.rpartition("_")[0]
-        )
-        notes = {"splits": "random with seed 0, 6000 : 700 : 1000 in every family of ids"}
-    return png_source(
+    lists = find_lists(files)
+    samples = []
+    for split, listed in lists.items():
+        samples += pair(files, _IMAGES, _LABELS, split, listed)
+    note = "lists of the raw folder"
+    if not lists:
+        samples = pair(files, _IMAGES, _LABELS, family=lambda i: i.rpartition("_")[0])
+        note = "random with seed 0, 6000 : 700 : 1000 in every family of ids"
+    return file_source(
         files,
         get_hierarchy("atr"),
         samples,
         shares=SHARES,
-        notes=notes,
-        splits=tuple(split for split, listed in lists.items() if listed),
+        notes={"splits": note},
+        splits=tuple(lists),
     )
 
 

@@ -17,40 +17,14 @@ import pathlib
 
 import h5py
 import numpy as np
-from jaxtyping import Int64
 
-from hparse_jax.data.raw.clothing_co_parsing import to_classes
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source, photo_bytes
+from hparse_jax.data.raw.labels import class_table, file_source, to_classes
+from hparse_jax.data.raw.source import PHOTOS, Labels, Sample, Source
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
-# category of CFPD -> class
-CLASS_OF = {
-    "bk": "background",
-    "T-shirt": "shirt",
-    "bag": "bag",
-    "belt": "belt",
-    "blazer": "upper-clothes",
-    "blouse": "shirt",
-    "coat": "coat",
-    "dress": "dress",
-    "face": "skin",
-    "hair": "hair",
-    "hat": "hat",
-    "jeans": "pants",
-    "legging": "pants",
-    "pants": "pants",
-    "scarf": "scarf",
-    "shoe": "shoes",
-    "shorts": "pants",
-    "skin": "skin",
-    "skirt": "skirt",
-    "socks": "socks",
-    "stocking": "socks",
-    "sunglass": "glasses",
-    "sweater": "upper-clothes",
-}
+CLASS_OF = class_table("CFPD")
 
 
 def find(mat: pathlib.Path) -> Source:
@@ -60,36 +34,28 @@ def find(mat: pathlib.Path) -> Source:
     for name in itertools.chain(*files.stems(".", PHOTOS).values()):
         first = photos.setdefault(os.path.basename(name), name)
         if first != name:
-            files.problems.append(f"{files.where(name)}: {first} has the same name; keep one")
+            files.note(f"{files.where(name)}: {first} has the same name; keep one")
     samples = []
-    for index, name in enumerate(_names(mat)):
-        if name not in photos:
-            files.problems.append(
+    for index, name in enumerate(_names(mat)[0]):
+        if name in photos:
+            photo_id = f"cfpd_{os.path.splitext(name)[0]}"
+            samples.append(Sample(photo_id, photos[name], str(index)))
+        else:
+            files.note(
                 f"{mat}: has labels of {name}, but no such photo lies below {mat.parent}; "
                 "unpack the photos there"
             )
-            continue
-        photo_id = f"cfpd_{os.path.splitext(name)[0]}"
-        samples.append(Sample(photo_id, photos[name], str(index), family="cfpd"))
-    return Source(
-        hierarchy=get_hierarchy("fashion_clothing"),
-        samples=samples,
-        read_image=functools.partial(photo_bytes, files),
+    return file_source(
+        files,
+        get_hierarchy("fashion_clothing"),
+        samples,
         read_labels=functools.partial(_read_labels, mat),
         place=functools.partial(_place, files, mat),
-        problems=files.problems,
     )
 
 
 def _place(files: Files, mat: pathlib.Path, sample: Sample, name: str) -> str:
     return files.where(name) if name == sample.image else f"{mat}: labels of {sample.image}"
-
-
-def _open(mat: pathlib.Path) -> h5py.File:
-    try:
-        return h5py.File(mat, "r")
-    except OSError as error:
-        raise InputError(f"{mat}: not a whole HDF5 file ({error}); download it again") from error
 
 
 def _text(dataset: h5py.Dataset) -> str:
@@ -100,13 +66,19 @@ def _cells(file: h5py.File, name: str, mat: pathlib.Path) -> np.ndarray:
     return np.ravel(_field(file, name, str(mat))[()])
 
 
-def _names(mat: pathlib.Path) -> list[str]:
-    with _open(mat) as file:
-        cells = _cells(file, "fashion_dataset", mat)
-        return [
-            _text(_field(file[cell], "img_name", f"{mat}: photo {i + 1}"))
-            for i, cell in enumerate(cells)
-        ]
+@functools.lru_cache(maxsize=2)
+def _names(mat: pathlib.Path) -> tuple[list[str], tuple[str, ...]]:
+    """The names of the photos, and those of the categories."""
+    try:
+        with h5py.File(mat) as file:
+            photos = [
+                _text(_field(file[cell], "img_name", f"{mat}: photo {i + 1}"))
+                for i, cell in enumerate(_cells(file, "fashion_dataset", mat))
+            ]
+            categories = _cells(file, "all_category_name", mat)
+            return photos, tuple(_text(file[cell]) for cell in categories)
+    except OSError as error:
+        raise InputError(f"{mat}: not a whole HDF5 file ({error}); download it again") from error
 
 
 def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
@@ -115,16 +87,14 @@ def _field(entry: h5py.Group, name: str, where: str) -> h5py.Dataset:
     return entry[name]
 
 
-@functools.lru_cache(maxsize=2)
-def _categories(mat: pathlib.Path) -> tuple[str, ...]:
-    with _open(mat) as file:
-        return tuple(_text(file[cell]) for cell in _cells(file, "all_category_name", mat))
-
-
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
     where = f"{mat}: labels of {sample.image}"
     try:
-        superpixels, category = _read_superpixels(mat, int(sample.label), where)
+        with h5py.File(mat) as file:
+            entry = file[_cells(file, "fashion_dataset", mat)[int(sample.label)]]
+            # MATLAB's arrays lie transposed in HDF5
+            superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
+            category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
     except OSError as error:
         raise InputError(f"{where}: cannot be read ({error}); download the file again") from error
     if superpixels.min() < 0 or superpixels.max() >= len(category):
@@ -132,16 +102,4 @@ def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
             f"{where}: superpixels {superpixels.min()}..{superpixels.max()}, but "
             f"{len(category)} categories; download the file again"
         )
-    return to_classes(category[superpixels], _categories(mat), CLASS_OF, where)
-
-
-def _read_superpixels(
-    mat: pathlib.Path, index: int, where: str
-) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, " n"]]:
-    """(superpixel of every pixel, category of every superpixel), both from 0."""
-    with _open(mat) as file:
-        entry = file[_cells(file, "fashion_dataset", mat)[index]]
-        # MATLAB's arrays lie transposed in HDF5
-        superpixels = _field(entry, "segmentation", where)[()].T.astype(np.int64)
-        category = np.ravel(_field(entry, "category_label", where)[()]).astype(np.int64) - 1
-    return superpixels, category
+    return to_classes(category[superpixels], _names(mat)[1], CLASS_OF, where)

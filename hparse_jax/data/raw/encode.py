@@ -38,15 +38,6 @@ def features() -> tfds.features.FeaturesDict:
     )
 
 
-def record(encoded: Encoded) -> dict:
-    """What TFDS serialises: it would encode arrays with TensorFlow, bytes it takes as they are."""
-    return {
-        "id": encoded.id,
-        "image": io.BytesIO(encoded.image),
-        "label": io.BytesIO(encoded.label),
-    }
-
-
 def encode(source: Source, sample: Sample) -> Encoded:
     """Reads and checks one sample. A photo without labels gets 255 (ignore) everywhere.
 

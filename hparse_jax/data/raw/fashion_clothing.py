@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from hparse_jax.data.raw import cfpd, clothing_co_parsing, fashionista
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Layout, Sample, Source, find_list, read_ids
+from hparse_jax.data.raw.source import Layout, Sample, Source, find_lists, read_ids
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
@@ -30,17 +30,16 @@ SHARES = {"train": 0.9, "val": 0.1}
 def find(manual_dir: pathlib.Path) -> Source:
     """The samples of the datasets that are there. Raises InputError when there is none."""
     raw = Files(manual_dir)
-    problems = raw.problems
-    lists = _lists(raw, problems)
+    lists, ccp_lists = _lists(raw), {}
     found: dict[str, Callable[[], Source]] = {}
-    own: dict[str, str] = {}
-    for root in (manual_dir, manual_dir / CCP):
-        if (root / "photos").is_dir():
-            files = raw if root == manual_dir else Files(root)
-            own = _lists(files, problems)
-            found["ccp"] = functools.partial(clothing_co_parsing.find, files, own)
-            lists = {} if root == manual_dir else lists
-            break
+    if (manual_dir / "photos").is_dir():  # RAW is Clothing Co-Parsing, and its lists are of that
+        lists, ccp_lists = {}, lists
+        found["ccp"] = functools.partial(clothing_co_parsing.find, raw, ccp_lists)
+    elif (manual_dir / CCP / "photos").is_dir():
+        files = Files(manual_dir / CCP)
+        ccp_lists = _lists(files)
+        raw.problems |= files.problems
+        found["ccp"] = functools.partial(clothing_co_parsing.find, files, ccp_lists)
     for name, module, pattern in (
         ("cfpd", cfpd, "fash*on_parsing_data.mat"),
         ("fashionista", fashionista, "fashionista*.mat"),
@@ -55,39 +54,38 @@ def find(manual_dir: pathlib.Path) -> Source:
     for name, find_one in found.items():
         try:
             sources[name] = find_one()
+            raw.problems |= dict.fromkeys(sources[name].problems)
         except InputError as error:  # the others may have problems, too
-            problems.append(str(error))
+            raw.note(str(error))
     samples = [
         dataclasses.replace(sample, family=name)
         for name, source in sources.items()
         for sample in source.samples
     ]
-    problems += [p for source in sources.values() for p in source.problems if p not in problems]
     if lists:
-        samples = _take_listed(raw, lists, samples, problems)
+        samples = _take_listed(raw, lists, samples)
     counts = {name: len(source.samples) for name, source in sources.items()}
     notes = {key: value for source in sources.values() for key, value in source.notes.items()}
     return Source(
-        hierarchy=get_hierarchy("fashion_clothing"),
-        samples=samples,
+        get_hierarchy("fashion_clothing"),
+        samples,
         read_image=functools.partial(_delegate, sources, "read_image"),
         read_labels=functools.partial(_delegate, sources, "read_labels"),
         place=functools.partial(_delegate, sources, "place"),
-        problems=problems,
+        problems=list(raw.problems),
         shares=SHARES,
-        splits=tuple(lists or own),
+        splits=tuple(lists or ccp_lists),
         notes={"splits": _splits_note(samples), "sources": counts, **notes},
     )
 
 
-def _lists(files: Files, problems: list[str]) -> dict[str, str]:
+def _lists(files: Files) -> dict[str, str]:
     """split -> its list; both or none."""
-    found = {split: find_list(files, split) for split in SHARES}
-    lists = {split: name for split, name in found.items() if name is not None}
+    lists = find_lists(files, SHARES)
     if len(lists) == 1:
         missing = next(split for split in SHARES if split not in lists)
         where = files.where(next(iter(lists.values())))
-        problems.append(f"{where}: no list of split {missing} beside it; give both lists or none")
+        files.note(f"{where}: no list of split {missing} beside it; give both lists or none")
     return lists
 
 
@@ -99,17 +97,15 @@ def _splits_note(samples: list[Sample]) -> str:
     return "; ".join(notes)
 
 
-def _take_listed(
-    files: Files, lists: dict[str, str], samples: list[Sample], problems: list[str]
-) -> list[Sample]:
+def _take_listed(files: Files, lists: dict[str, str], samples: list[Sample]) -> list[Sample]:
     known = {sample.id: sample for sample in samples}
     taken = []
     for split, name in lists.items():
-        for photo_id in read_ids(files, problems, name):
+        for photo_id in read_ids(files, name):
             if photo_id in known:
                 taken.append(dataclasses.replace(known[photo_id], split=split))
             else:
-                problems.append(
+                files.note(
                     f"{files.where(name)}: lists {photo_id}, but no dataset here has such a photo "
                     "with labels; remove the line or add the files"
                 )

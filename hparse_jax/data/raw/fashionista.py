@@ -16,8 +16,8 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from hparse_jax.data.raw import matlab
-from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF, to_classes
+from hparse_jax.data.raw.clothing_co_parsing import CLASS_OF
+from hparse_jax.data.raw.labels import load_mat, to_classes
 from hparse_jax.data.raw.source import Labels, Sample, Source
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -25,11 +25,8 @@ from hparse_jax.hierarchy import get_hierarchy
 
 def find(mat: pathlib.Path) -> Source:
     """Fashionista's samples, of no split. Raises InputError when the .mat file cannot be read."""
-    count = len(_truths(mat))
-    samples = [
-        Sample(f"fashionista_{i + 1:03d}", str(i), str(i), family="fashionista")
-        for i in range(count)
-    ]
+    ids = range(len(_truths(mat)))
+    samples = [Sample(f"fashionista_{i + 1:03d}", str(i), str(i)) for i in ids]
     return Source(
         hierarchy=get_hierarchy("fashion_clothing"),
         samples=samples,
@@ -45,7 +42,7 @@ def _place(mat: pathlib.Path, sample: Sample, name: str) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _truths(mat: pathlib.Path) -> np.ndarray:
-    truths = np.ravel(matlab.load(mat.read_bytes(), "truths", str(mat), "Fashionista"))
+    truths = np.ravel(load_mat(mat.read_bytes(), "truths", str(mat), "Fashionista"))
     if not truths.dtype.names or not {"image", "annotation"} <= set(truths.dtype.names):
         raise InputError(f"{mat}: truths have no image and annotation; is this Fashionista's file?")
     return truths
@@ -56,7 +53,7 @@ def _read_image(mat: pathlib.Path, sample: Sample) -> bytes:
 
 
 def _read_labels(mat: pathlib.Path, sample: Sample) -> Labels:
-    where = f"{mat}: truths({int(sample.label) + 1})"
+    where = _place(mat, sample, sample.label)
     try:
         annotation = np.ravel(_truths(mat)[int(sample.label)]["annotation"])[0]
         png = np.ravel(annotation["superpixel_map"]).astype(np.uint8).tobytes()

@@ -1,35 +1,82 @@
-"""Label files -> leaf ids. A PNG is read by its stored values, never by the colours they show."""
+"""Labels -> leaf ids. A PNG is read by its stored values, never by the colours they show."""
 
 import functools
 import io
+import json
+import pathlib
 
 import numpy as np
 import PIL.Image
+import scipy.io
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.source import Labels, Sample, Source, file_source
+from hparse_jax.data.raw.source import Labels, LeftOut, Sample, Source
 from hparse_jax.errors import InputError
-from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 
 _SINGLE = ("1", "L", "P", "I;16", "I")  # Pillow's modes with one value a pixel
 
 
-def read_png(files: Files, hierarchy: Hierarchy, sample: Sample) -> Labels:
-    """The ids of a label PNG; an 8-bit grey one is kept as it is. Raises InputError."""
-    data = files.read(sample.label)
-    return png_labels(data, files.where(sample.label), hierarchy)
+def file_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more) -> Source:
+    """The source of photos and label PNGs that are files; more: what differs of `Source`."""
+    fields = {
+        "read_image": functools.partial(_read_image, files),
+        "read_labels": functools.partial(_read_png, files, hierarchy),
+        "place": functools.partial(_place, files),
+        "problems": list(files.problems),
+    }
+    return Source(hierarchy, samples, **fields | more)
 
 
-def png_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more) -> Source:
-    """The source of photos and label PNGs that are files; more: further fields of `Source`."""
-    read_labels = functools.partial(read_png, files, hierarchy)
-    return file_source(files, hierarchy=hierarchy, samples=samples, read_labels=read_labels, **more)
+def _read_image(files: Files, sample: Sample) -> bytes:
+    return files.read(sample.image)
+
+
+def _read_png(files: Files, hierarchy: Hierarchy, sample: Sample) -> Labels:
+    return png_labels(files.read(sample.label), files.where(sample.label), hierarchy)
+
+
+def _place(files: Files, sample: Sample, name: str) -> str:
+    return files.where(name)
+
+
+def class_table(dataset: str) -> dict[str, str]:
+    """Label of a raw dataset -> class, as classes.json lists them."""
+    classes = json.loads(pathlib.Path(__file__).with_name("classes.json").read_text())[dataset]
+    return {label: name for name, labels in classes.items() for label in labels}
+
+
+def to_classes(
+    labels: np.ndarray, names: tuple[str, ...], class_of: dict[str, str], where: str
+) -> Labels:
+    """Label ids [h, w] into `names` -> leaf ids of Fashion Clothing.
+
+    Raises InputError for other arrays and ids without a name, LeftOut for labels without a class.
+    """
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        kind = f"{labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{where}: labels are {kind}; they must be integers [h, w]")
+    present = np.unique(labels)
+    wrong = present[(present < 0) | (present >= len(names))]
+    if wrong.size:
+        raise InputError(
+            f"{where}: label id {wrong[0]} is not in its list of labels (0..{len(names) - 1}); "
+            "correct the label or the list"
+        )
+    without_class = tuple(names[i] for i in present if names[i] not in class_of)
+    if without_class:
+        raise LeftOut(*without_class)
+    classes = get_hierarchy("fashion_clothing").levels[0].nodes
+    table = np.zeros(len(names), np.uint8)
+    table[present] = [classes.index(class_of[names[i]]) for i in present]
+    return Labels(table[labels])
 
 
 def png_labels(data: bytes, where: str, hierarchy: Hierarchy) -> Labels:
     """The ids of a PNG: the index of palette pictures, the value of grey ones.
 
-    where: the file's name for messages. Raises InputError for other files and coloured pictures.
+    An 8-bit grey one is kept as it is. where: the file's name for messages. Raises InputError for
+    other files and coloured pictures.
     """
     if data[:2] == b"\xff\xd8":
         raise InputError(
@@ -54,6 +101,22 @@ def png_labels(data: bytes, where: str, hierarchy: Hierarchy) -> Labels:
         )
     as_it_is = picture.mode == "L" and depth == 8 and "transparency" not in picture.info
     return Labels(np.ascontiguousarray(ids, np.uint8), data if as_it_is else None)
+
+
+def load_mat(data: bytes, key: str, where: str, dataset: str) -> np.ndarray:
+    """One variable of a MATLAB file (version 4 to 7).
+
+    Raises InputError naming the file `where` and the dataset it should be of.
+    """
+    try:
+        return scipy.io.loadmat(io.BytesIO(data), variable_names=[key])[key]
+    except KeyError:
+        raise InputError(f"{where}: holds no {key}; is this {dataset}'s file?") from None
+    except Exception as error:  # scipy answers a broken file with errors of many types
+        raise InputError(
+            f"{where}: not a readable MATLAB file ({what_is_wrong(data, error)}); "
+            f"unpack {dataset} again"
+        ) from error
 
 
 def what_is_wrong(data: bytes, error: Exception) -> str:

@@ -14,11 +14,24 @@ RAW/{train,val,test}_id.txt
 import pathlib
 
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import png_source
+from hparse_jax.data.raw.labels import file_source
 from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pair
 from hparse_jax.hierarchy import get_hierarchy
 
 _IMAGES, _LABELS, _TEST = "TrainVal_images", "TrainVal_parsing_annotations", "Testing_images"
+
+
+# split -> (photos, labels, folder of its list)
+_OFFICIAL = {
+    "train": (f"{_IMAGES}/train_images", f"{_LABELS}/train_segmentations", _IMAGES),
+    "val": (f"{_IMAGES}/val_images", f"{_LABELS}/val_segmentations", _IMAGES),
+    "test": (f"{_TEST}/testing_images", None, _TEST),
+}
+_SHORT = {
+    "train": ("train_images", "train_segmentations", "."),
+    "val": ("val_images", "val_segmentations", "."),
+    "test": ("test_images", None, "."),
+}
 
 
 def find(manual_dir: pathlib.Path) -> Source:
@@ -29,21 +42,11 @@ def find(manual_dir: pathlib.Path) -> Source:
     files = Files(root, (_IMAGES, _LABELS, _TEST))
     official = files.has_folder(_IMAGES) or files.has(f"{_IMAGES}.zip")
     samples, splits = [], []
-    for split in ("train", "val", "test"):
-        if not official:
-            images, labels, lists = f"{split}_images", f"{split}_segmentations", ""
-        elif split == "test":
-            images, labels, lists = f"{_TEST}/testing_images", "", _TEST
-        else:
-            images, labels = f"{_IMAGES}/{split}_images", f"{_LABELS}/{split}_segmentations"
-            lists = _IMAGES
-        if split != "train" and not files.has_folder(images):
-            continue  # LIP can be built without its validation or test photos
-        given = None if split == "test" else labels  # the test labels are not published
-        listed = find_list(files, split, (lists,))
-        splits.append(split)
-        samples += pair(files, files.problems, images, given, split, listed)
-    return png_source(
+    for split, (images, labels, folder) in (_OFFICIAL if official else _SHORT).items():
+        if split == "train" or files.has_folder(images):  # the others are optional
+            samples += pair(files, images, labels, split, find_list(files, split, folder))
+            splits.append(split)
+    return file_source(
         files,
         get_hierarchy("lip"),
         samples,

@@ -13,36 +13,15 @@ import pathlib
 
 import numpy as np
 
-from hparse_jax.data.raw import matlab
 from hparse_jax.data.raw.files import Files
-from hparse_jax.data.raw.labels import read_png
-from hparse_jax.data.raw.source import (
-    Labels,
-    Layout,
-    Sample,
-    Source,
-    file_source,
-    find_list,
-    find_root,
-    pair,
-)
+from hparse_jax.data.raw.labels import class_table, file_source, load_mat
+from hparse_jax.data.raw.source import Labels, Layout, Sample, Source, find_lists, find_root, pair
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
 _IMAGES, _MERGED, _RAW = "JPEGImages", "SegmentationPart", "Annotations_Part"
 
-# part of PASCAL-Part -> class; l and r are the person's left and right
-CLASS_OF = {
-    **dict.fromkeys(
-        ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
-        "head",
-    ),
-    **dict.fromkeys(("torso", "neck"), "torso"),
-    **dict.fromkeys(("luarm", "ruarm"), "upper-arm"),
-    **dict.fromkeys(("llarm", "rlarm", "lhand", "rhand"), "lower-arm"),
-    **dict.fromkeys(("luleg", "ruleg"), "upper-leg"),
-    **dict.fromkeys(("llleg", "rlleg", "lfoot", "rfoot"), "lower-leg"),
-}
+CLASS_OF = class_table("PASCAL-Part")  # l and r are the person's left and right
 
 
 def find(manual_dir: pathlib.Path) -> Source:
@@ -51,35 +30,30 @@ def find(manual_dir: pathlib.Path) -> Source:
     files = Files(find_root(manual_dir, names, (_MERGED, _RAW)))
     merged = files.has_folder(_MERGED)
     labels, suffix = (_MERGED, ".png") if merged else (_RAW, ".mat")
+    splits = ("train", "val")
+    lists = find_lists(files, splits)
     samples = []
-    for split in ("train", "val"):
-        listed = find_list(files, split)
-        if listed is None:
-            files.problems.append(
+    for split in splits:
+        if split in lists:
+            samples += pair(files, _IMAGES, labels, split, lists[split], suffix)
+        else:
+            files.note(
                 f"{files.root / 'list' / f'{split}_id.txt'}: missing; PASCAL-Person-Part's lists "
                 "name the photos of each split"
             )
-            continue
-        samples += pair(files, files.problems, _IMAGES, labels, split, listed, (suffix,))
+    notes = {
+        "splits": "lists of the raw folder",
+        "labels": "merged pictures" if merged else "merged from PASCAL-Part",
+    }
+    fields = {} if merged else {"read_labels": functools.partial(read_parts, files)}
     hierarchy = get_hierarchy("pascal_person_part")
-    read_merged = functools.partial(read_png, files, hierarchy)
-    return file_source(
-        files,
-        hierarchy=hierarchy,
-        samples=samples,
-        read_labels=read_merged if merged else functools.partial(read_parts, files),
-        splits=("train", "val"),
-        notes={
-            "splits": "lists of the raw folder",
-            "labels": "merged pictures" if merged else "merged from PASCAL-Part",
-        },
-    )
+    return file_source(files, hierarchy, samples, splits=splits, notes=notes, **fields)
 
 
 def read_parts(files: Files, sample: Sample) -> Labels:
     """The merged parts of every person of a PASCAL-Part annotation. Raises InputError."""
     where = files.where(sample.label)
-    annotation = matlab.load(files.read(sample.label), "anno", where, "PASCAL-Part")
+    annotation = load_mat(files.read(sample.label), "anno", where, "PASCAL-Part")
     ids = None
     classes = get_hierarchy("pascal_person_part").levels[0].nodes
     try:

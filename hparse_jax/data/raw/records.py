@@ -6,11 +6,13 @@ files are written here; names, metadata and the rename at the end are TFDS's.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
-import json
+import io
 import os
 import pathlib
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 
@@ -21,10 +23,10 @@ from tensorflow_datasets.core import dataset_builder, hashing
 from tqdm import tqdm
 
 from hparse_jax.data.dataset import VERSION
-from hparse_jax.data.raw.encode import Encoded, encode, features, record
+from hparse_jax.data.raw.encode import Encoded, encode, features
 from hparse_jax.data.raw.source import LeftOut, Sample, Source, random_splits
 from hparse_jax.errors import InputError
-from hparse_jax.storage import read_ahead, write_json
+from hparse_jax.storage import read_ahead, write_bytes
 
 _SHARD = 4096  # samples a file
 _AHEAD = 4  # samples a thread reads in advance
@@ -36,20 +38,19 @@ class Tally:
 
     problems: of samples that cannot be used, whose ids are in bad. left_out: ids of the photos
     without a place among the classes; unmapped: how many photos hold each such label. pixels: of
-    each id; photos_with: how many photos hold it. heights, widths: of the `photos` that are good.
-    size: bytes of their records.
+    each id; photos_with: how many photos hold it. sizes: (h, w) of the `photos` that are good.
+    bytes: of their records.
     """
 
     photos: int = 0
-    size: int = 0
+    bytes: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
     bad: list[str] = dataclasses.field(default_factory=list)
     left_out: list[str] = dataclasses.field(default_factory=list)
     unmapped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
     photos_with: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    heights: list[int] = dataclasses.field(default_factory=list)
-    widths: list[int] = dataclasses.field(default_factory=list)
+    sizes: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def add(self, sample: Sample, seen: "Encoded | InputError | LeftOut") -> bool:
         """Counts one sample; whether it is good."""
@@ -63,24 +64,13 @@ class Tally:
             self.photos += 1
             self.pixels += seen.pixels
             self.photos_with += seen.pixels > 0
-            self.heights.append(seen.size[0])
-            self.widths.append(seen.size[1])
+            self.sizes.append(seen.size)
         return isinstance(seen, Encoded)
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             *(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(Tally))
         )
-
-    def to_json(self) -> dict:
-        tree = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return tree | {name: tree[name].tolist() for name in ("pixels", "photos_with")}
-
-    @staticmethod
-    def from_json(tree: dict) -> "Tally":
-        """The inverse of `to_json`."""
-        arrays = {name: np.array(tree[name]) for name in ("pixels", "photos_with")}
-        return Tally(**{**tree, **arrays, "unmapped": collections.Counter(tree["unmapped"])})
 
 
 class Builder(dataset_builder.FileReaderBuilder):
@@ -121,9 +111,8 @@ def check(source: Source) -> Tally:
     """Reads every sample and writes nothing."""
     tally = Tally()
     with _progress(len(source.samples), "checking") as bar:
-        for sample, seen in _in_threads(source, source.samples):
-            tally.add(sample, seen)
-            bar.update()
+        for _ in _good(source, source.samples, tally, bar):
+            pass
     return tally
 
 
@@ -132,21 +121,18 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
 
     Every photo is then read once before: photos that are left out take no part in the choice.
     """
-    samples = source.samples
-    if any(sample.split is None for sample in samples):
+    splits: dict[str, list[Sample]] = {}
+    held_out: dict[str, str] = {}
+    if any(sample.split is None for sample in source.samples):
         seen = check(source)
         without = {*seen.left_out, *seen.bad}
-        chosen = random_splits([s for s in samples if s.id not in without], source.shares)
-        split_of = {sample.id: sample.split for sample in chosen}
-        first = next(iter(source.shares))
-        samples = [
-            dataclasses.replace(s, split=s.split or split_of.get(s.id, first)) for s in samples
-        ]
-    at_random = source.shares if any(s.split is None for s in source.samples) else ()
-    order = [*at_random, *source.splits, *(s.split for s in samples)]
-    splits: dict[str, list[Sample]] = {split: [] for split in order}
-    for sample in samples:
-        splits[sample.split].append(sample)
+        good = [sample for sample in source.samples if sample.id not in without]
+        held_out = random_splits(good, source.shares)
+        splits = {split: [] for split in source.shares}
+    splits |= {split: [] for split in source.splits}
+    for sample in source.samples:
+        split = sample.split or held_out.get(sample.id, next(iter(source.shares)))
+        splits.setdefault(split, []).append(sample)
     return splits
 
 
@@ -158,8 +144,8 @@ def write(
     beam: options of an Apache Beam pipeline whose workers each write whole files; None: threads of
     this process. Either way the same files. What could not be used is in the tallies.
     """
-    shards: list[tuple[str, str, list[Sample]]] = []  # split, path, samples
-    templates = {}
+    shards: dict[str, list[Sample]] = {}  # by the path of their file
+    templates, paths = {}, {}
     for split, samples in splits.items():
         # TFDS's order: shuffled, the same on every machine
         hasher = hashing.Hasher(split)
@@ -171,23 +157,22 @@ def write(
             split=split,
             filetype_suffix="array_record",
         )
-        for i in range(count):
-            path = templates[split].sharded_filepath(shard_index=i, num_shards=count)
-            shards.append((split, os.fspath(path), samples[i::count]))
+        paths[split] = [os.fspath(path) for path in templates[split].sharded_filepaths(count)]
+        shards |= {path: samples[i::count] for i, path in enumerate(paths[split])}
     if beam is None:
-        with _progress(sum(len(s) for _, _, s in shards), "writing") as bar:
-            tallies = [write_shard(source, path, some, bar) for _, path, some in shards]
+        with _progress(sum(map(len, shards.values())), "writing") as bar:
+            tallies = {path: write_shard(source, path, shards[path], bar) for path in shards}
     else:
         tallies = _write_with_beam(source, shards, beam)
     infos, totals = [], {}
     for split in splits:
-        own = [t for (name, _, _), t in zip(shards, tallies, strict=True) if name == split]
+        own = [tallies[path] for path in paths[split]]
         totals[split] = sum(own, Tally())
         infos.append(
             tfds.core.SplitInfo(
                 name=split,
                 shard_lengths=[t.photos for t in own],
-                num_bytes=totals[split].size,
+                num_bytes=totals[split].bytes,
                 filename_template=templates[split],
             )
         )
@@ -197,28 +182,26 @@ def write(
 def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> Tally:
     """Writes one file of records."""
     layout, tally = features(), Tally()
-    writer = ArrayRecordWriter(path, "group_size:1")
-    try:
-        for sample, seen in _in_threads(source, samples):
-            if tally.add(sample, seen):
-                data = layout.serialize_example(layout.encode_example(record(seen)))
-                tally.size += len(data)
-                writer.write(data)
-            bar.update()
-    finally:
-        writer.close()
+    with contextlib.closing(ArrayRecordWriter(path, "group_size:1")) as writer:
+        for good in _good(source, samples, tally, bar):
+            # TFDS would encode arrays with TensorFlow; files it takes as they are
+            image, label = io.BytesIO(good.image), io.BytesIO(good.label)
+            example = layout.encode_example({"id": good.id, "image": image, "label": label})
+            data = layout.serialize_example(example)
+            tally.bytes += len(data)
+            writer.write(data)
     return tally
 
 
-def _write_one(source: Source, shard: tuple[str, str, list[Sample]]) -> None:
-    _, path, samples = shard
+def _write_one(source: Source, shard: tuple[str, list[Sample]]) -> None:
+    path, samples = shard
     tally = write_shard(source, path, samples, tqdm(disable=True))
-    write_json(f"{path}.json", tally.to_json())
+    write_bytes(f"{path}.tally", pickle.dumps(tally))
 
 
 def _write_with_beam(
-    source: Source, shards: list[tuple[str, str, list[Sample]]], options: str
-) -> list[Tally]:
+    source: Source, shards: dict[str, list[Sample]], options: str
+) -> dict[str, Tally]:
     try:
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -234,20 +217,20 @@ def _write_with_beam(
     with pipeline:
         _ = (
             pipeline
-            | apache_beam.Create(shards)
+            | apache_beam.Create(list(shards.items()))
             | apache_beam.Reshuffle()
             | apache_beam.Map(functools.partial(_write_one, source))
         )
-    tallies = []
-    for _, path, _ in shards:
-        report = pathlib.Path(f"{path}.json")
-        tallies.append(Tally.from_json(json.loads(report.read_text())))
+    tallies = {}
+    for path in shards:
+        report = pathlib.Path(f"{path}.tally")
+        tallies[path] = pickle.loads(report.read_bytes())
         report.unlink()
     return tallies
 
 
-def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample, object]]:
-    """(sample, what `encode` returned or raised) in order, a few samples in advance."""
+def _good(source: Source, samples: list[Sample], tally: Tally, bar: tqdm) -> Iterator[Encoded]:
+    """The good samples in order, encoded a few in advance; all of them are counted."""
 
     def seen(sample):
         try:
@@ -257,7 +240,10 @@ def _in_threads(source: Source, samples: list[Sample]) -> Iterator[tuple[Sample,
 
     threads = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from read_ahead(pool, seen, samples, threads * _AHEAD)
+        for sample, made in read_ahead(pool, seen, samples, threads * _AHEAD):
+            if tally.add(sample, made):
+                yield made
+            bar.update()
 
 
 def _progress(total: int, what: str) -> tqdm:

@@ -6,7 +6,6 @@ encoding and writing are the same for all of them. `LAYOUT` in it declares what 
 
 import collections
 import dataclasses
-import functools
 import itertools
 import os
 import pathlib
@@ -34,7 +33,7 @@ class Sample:
 
     id: str
     image: str
-    label: str | None
+    label: str | None = None
     split: str | None = None
     family: str = ""
 
@@ -73,13 +72,11 @@ class Source:
     def __post_init__(self):
         first: dict[str, Sample] = {}
         for sample in self.samples:
-            if sample.id in first:
+            if first.setdefault(sample.id, sample) is not sample:
                 self.problems.append(
                     f"{self.place(sample, sample.image)}: id {sample.id} occurs in split "
                     f"{sample.split} and in {first[sample.id].split}; keep one of them"
                 )
-            else:
-                first[sample.id] = sample
         self.samples = list(first.values())
 
 
@@ -97,26 +94,9 @@ class Layout:
     own: bool = False
 
 
-def photo_bytes(files: Files, sample: Sample) -> bytes:
-    """The file of a sample's photo."""
-    return files.read(sample.image)
-
-
-def file_source(files: Files, **fields) -> Source:
-    """A source whose photos and labels are files of `files`; fields: the others of `Source`."""
-    return Source(
-        read_image=functools.partial(photo_bytes, files),
-        place=functools.partial(_file_place, files),
-        problems=files.problems,
-        **fields,
-    )
-
-
-def _file_place(files: Files, sample: Sample, name: str) -> str:
-    return files.where(name)
-
-
-def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[str]):
+def find_root(
+    manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[str]
+) -> pathlib.Path:
     """The raw folder: manual_dir itself or one of `names` in it, whichever holds a marker.
 
     Raises InputError when none does.
@@ -131,24 +111,29 @@ def find_root(manual_dir: pathlib.Path, names: Sequence[str], markers: Sequence[
     )
 
 
-def find_list(files: Files, split: str, folders: Iterable[str] = ("",)) -> str | None:
-    """The list of a split: SPLIT_id.txt or SPLIT.txt, in one of the folders or list/, splits/."""
-    for folder in (*folders, "list", "lists", "splits"):
+def find_list(files: Files, split: str, folder: str = ".") -> str | None:
+    """The list of a split: SPLIT_id.txt or SPLIT.txt in the folder, list/, lists/ or splits/."""
+    for place in (folder, "list", "lists", "splits"):
         for name in (f"{split}_id.txt", f"{split}.txt"):
-            path = f"{folder}/{name}".lstrip("/")
+            path = str(pathlib.PurePosixPath(place, name))
             if files.has(path):
                 return path
     return None
 
 
+def find_lists(files: Files, splits: Iterable[str] = ("train", "val", "test")) -> dict[str, str]:
+    """split -> its list, for those that have one."""
+    found = {split: find_list(files, split) for split in splits}
+    return {split: name for split, name in found.items() if name is not None}
+
+
 def pair(
     files: Files,
-    problems: list[str],
     images: str,
     labels: str | None,
     split: str | None = None,
     listed: str | None = None,
-    label_suffixes: tuple[str, ...] = (".png",),
+    label_suffix: str = ".png",
     family: Callable[[str], str] = lambda photo_id: "",
     without: Iterable[str] = (),
 ) -> list[Sample]:
@@ -156,104 +141,102 @@ def pair(
 
     listed: the file that lists them, one id a line; without it, all of them. labels: None for
     photos that come without. without: ids of photos that need no label and are then left out. What
-    does not fit goes to `problems`.
+    does not fit goes to the problems of `files`.
     """
     missing = [f for f in (images, labels) if f is not None and not files.has_folder(f)]
     if missing:
-        problems.append(f"{files.root / missing[0]}: no such folder; unpack the dataset again")
+        files.note(f"{files.root / missing[0]}: no such folder; unpack the dataset again")
         return []
     photos = files.stems(images, PHOTOS)
-    masks = {} if labels is None else files.stems(labels, label_suffixes)
-    if listed is None:
+    masks = {} if labels is None else files.stems(labels, (label_suffix,))
+    kinds = [("photo", images, photos)]
+    if labels is not None:
+        kinds.append(("label", labels, masks))
+    if listed is not None:
+        ids = read_ids(files, listed)
+    else:
         ids = sorted(set(photos) - set(without))
         if not ids:
-            problems.append(f"{files.root / images}: no photo in it; unpack the dataset again")
+            files.note(f"{files.root / images}: no photo in it; unpack the dataset again")
         for stem in sorted(set(masks) - set(photos)):
-            problems.append(
+            files.note(
                 f"{files.where(masks[stem][0])}: has no photo {images}/{stem}.jpg; "
                 "add the photo or remove the label"
             )
-    else:
-        ids = read_ids(files, problems, listed)
     samples = []
     for photo_id in ids:
-        line = f"{files.where(listed)}: lists {photo_id}, but " if listed else ""
-        for stems, folder, what in ((photos, images, "photo"), (masks, labels, "label")):
-            if folder is None:
-                continue
-            found = stems.get(photo_id, [])
-            if len(found) > 1:
-                problems.append(f"{files.where(found[0])}: {found[1]} has the same id; keep one")
-            elif not found and what == "label" and not listed:
-                problems.append(
-                    f"{files.where(photos[photo_id][0])}: has no label "
-                    f"{folder}/{photo_id}{label_suffixes[0]}; add the label or remove the photo"
-                )
-            elif not found:
-                problems.append(
-                    f"{line}there is no {what} of it in {folder}; add the file or remove the line"
-                )
-        files_of = [photos.get(photo_id, [])]
-        files_of += [] if labels is None else [masks.get(photo_id, [])]
-        if all(len(found) == 1 for found in files_of):
-            image, label = (*(found[0] for found in files_of), None)[:2]
-            samples.append(Sample(photo_id, image, label, split, family(photo_id)))
+        names = []
+        for what, folder, stems in kinds:
+            match stems.get(photo_id, []):
+                case [name]:
+                    names.append(name)
+                case [first, second, *_]:
+                    files.note(f"{files.where(first)}: {second} has the same id; keep one")
+                case [] if listed is not None:
+                    files.note(
+                        f"{files.where(listed)}: lists {photo_id}, but there is no {what} of it in "
+                        f"{folder}; add the file or remove the line"
+                    )
+                case []:
+                    files.note(
+                        f"{files.where(photos[photo_id][0])}: has no label "
+                        f"{folder}/{photo_id}{label_suffix}; add the label or remove the photo"
+                    )
+        if len(names) == len(kinds):
+            samples.append(Sample(photo_id, *names, split=split, family=family(photo_id)))
     return samples
 
 
-def read_ids(files: Files, problems: list[str], name: str) -> list[str]:
-    """The ids of a list file; what is wrong with it goes to `problems`."""
+def read_ids(files: Files, name: str) -> list[str]:
+    """The ids of a list file, any line ends; what is wrong goes to the problems of `files`."""
     where = files.where(name)
     try:
-        lines = files.read_list(name)
-    except InputError as error:
-        problems.append(str(error))
+        text = files.read(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        files.note(f"{where}: not a text file ({error.reason}); put one id a line into it")
         return []
+    except InputError as error:
+        files.note(str(error))
+        return []
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        problems.append(f"{where}: lists no photo; put one id a line into it")
+        files.note(f"{where}: lists no photo; put one id a line into it")
     ids: dict[str, None] = {}
     for line in lines:
         stem, suffix = os.path.splitext(line)
         stem = stem if suffix.lower() in PHOTOS else line
         if not is_safe_name(stem):
-            problems.append(
+            files.note(
                 f"{where}: {line!r} leads out of the folder; ids are names without .. or leading /"
             )
         elif stem in ids:
-            problems.append(f"{where}: lists {stem} twice; keep one line")
+            files.note(f"{where}: lists {stem} twice; keep one line")
         else:
             ids[stem] = None
     return list(ids)
 
 
-def random_splits(samples: list[Sample], shares: dict[str, float]) -> list[Sample]:
-    """Gives the samples without a split one at random, the same ones on every machine.
+def random_splits(samples: list[Sample], shares: dict[str, float]) -> dict[str, str]:
+    """id -> split chosen at random for the samples without one, the same on every machine.
 
-    Every family gives its share to every split; the first split of `shares` gets the rest. Each of
-    the others gets at least one photo.
+    Every family gives its share to every split. Named are the photos of all splits of `shares` but
+    the first, which gets the rest. Each of the others gets at least one photo.
     """
     without = sorted((s for s in samples if s.split is None), key=lambda s: s.id)
-    if not without:
-        return samples
-    order = np.random.default_rng(0).permutation(len(without))
     families: dict[str, list[str]] = collections.defaultdict(list)
-    for i in order:
+    for i in np.random.default_rng(0).permutation(len(without)):
         families[without[i].family].append(without[i].id)
-    first, *others = shares
     held_out: dict[str, str] = {}
     taken: collections.Counter = collections.Counter()
     seen = 0
     for name in sorted(families):
         members = iter(families[name])
         seen += len(families[name])
-        for split in others:
+        for split in list(shares)[1:]:
             wanted = round(shares[split] * seen)
             if seen == len(without):
                 wanted = max(1, wanted)
             for photo_id in itertools.islice(members, max(0, wanted - taken[split])):
                 held_out[photo_id] = split
                 taken[split] += 1
-    return [
-        s if s.split is not None else dataclasses.replace(s, split=held_out.get(s.id, first))
-        for s in samples
-    ]
+    return held_out

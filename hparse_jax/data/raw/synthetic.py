@@ -23,13 +23,8 @@ def find(manual_dir: pathlib.Path | None = None) -> Source:
         for seed, (split, photos) in enumerate(PHOTOS.items())
         for i in range(photos)
     ]
-    return Source(
-        hierarchy=get_hierarchy("synthetic"),
-        samples=samples,
-        read_image=_jpeg,
-        read_labels=_labels,
-        place=_place,
-    )
+    hierarchy = get_hierarchy("synthetic")
+    return Source(hierarchy, samples, read_image=_jpeg, read_labels=_labels, place=_place)
 
 
 # The picture and the labels of a sample are asked for one after the other, in the same thread.

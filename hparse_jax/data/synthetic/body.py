@@ -23,14 +23,12 @@ _HAIR = np.array(
 class Limb:
     """An arm or a leg: root, middle joint and end with their radii, in body units.
 
-    side: +1 on the image's right, -1 on its left. who: the person's own side, "left" or "right".
-    toe: where the hand or the foot ends.
+    toe: where the hand or the foot ends. who: the person's own side, "left" or "right".
     """
 
     points: Float[np.ndarray, "3 2"]
     radii: Float[np.ndarray, "3"]
     toe: Float[np.ndarray, "2"]
-    side: int
     who: str
 
     def at(self, t: float) -> tuple[Float[np.ndarray, "2"], float]:
@@ -109,15 +107,11 @@ def pose(rng: np.random.Generator) -> Body:
     girth, size = rng.uniform(0.85, 1.25), rng.uniform(0.9, 1.2)
     shoulder = 0.115 * rng.uniform(0.9, 1.15) * (0.5 + 0.5 * girth)
     waist, hip = 0.088 * girth * rng.uniform(0.9, 1.1), 0.1 * girth * rng.uniform(0.9, 1.15)
-    limbs = {
-        (name, side): build(rng, side, "left" if (side > 0) == front else "right", root, girth)
-        for name, build, root in (("arm", _arm, shoulder), ("leg", _leg, hip))
-        for side in (-1, 1)
-    }
+    sides = ((-1, "right"), (1, "left")) if front else ((-1, "left"), (1, "right"))
     return Body(
         front=front,
-        arms=(limbs["arm", -1], limbs["arm", 1]),
-        legs=(limbs["leg", -1], limbs["leg", 1]),
+        arms=tuple(_arm(rng, side, who, shoulder, girth) for side, who in sides),
+        legs=tuple(_leg(rng, side, who, hip, girth) for side, who in sides),
         head=np.array([rng.uniform(-0.01, 0.01), 0.2 - 0.095 * size]),
         head_radii=(0.072 * size, 0.092 * size),
         tilt=rotation(rng.uniform(-0.2, 0.2)),
@@ -130,10 +124,14 @@ def pose(rng: np.random.Generator) -> Body:
     )
 
 
-def _chain(root, lengths, angles, side: int) -> Float[np.ndarray, "n 2"]:
-    """Joints from the root on; angles from straight down, outwards positive."""
-    steps = np.stack([side * np.sin(angles), np.cos(angles)], 1) * np.asarray(lengths)[:, None]
-    return np.concatenate([[root], root + np.cumsum(steps, 0)])
+def _limb(root: tuple[float, float], lengths, angles, radii, side: int, who: str) -> Limb:
+    """A limb of three stretches from the root on.
+
+    angles: from straight down, outwards positive. side: +1 on the image's right, -1 on its left.
+    """
+    steps = np.stack([side * np.sin(angles), np.cos(angles)], 1) * lengths[:, None]
+    joints = np.concatenate([[root], root + np.cumsum(steps, 0)])
+    return Limb(joints[:3], radii, joints[3], who)
 
 
 def _arm(rng, side: int, who: str, shoulder: float, girth: float) -> Limb:
@@ -141,9 +139,9 @@ def _arm(rng, side: int, who: str, shoulder: float, girth: float) -> Limb:
     upper = rng.uniform((0.1, 0.7, 1.6)[lift], (0.7, 1.6, 2.6)[lift])
     lower = upper + rng.uniform(-1.5, 0.5) if lift == 0 else upper + rng.uniform(-0.9, 1.3)
     lengths = np.array([0.15, 0.135, 0.03]) * rng.uniform(0.9, 1.1)
-    joints = _chain((side * 0.85 * shoulder, 0.27), lengths, np.array([upper, lower, lower]), side)
+    angles = np.array([upper, lower, lower])
     radii = np.array([0.04, 0.034, 0.027]) * (0.4 + 0.6 * girth)
-    return Limb(joints[:3], radii, joints[3], side, who)
+    return _limb((side * 0.85 * shoulder, 0.27), lengths, angles, radii, side, who)
 
 
 def _leg(rng, side: int, who: str, hip: float, girth: float) -> Limb:
@@ -152,6 +150,5 @@ def _leg(rng, side: int, who: str, hip: float, girth: float) -> Limb:
     shin = thigh - rng.uniform(0.0, 1.0 if kick else 0.4)
     lengths = np.array([0.21, 0.19, 0.04]) * rng.uniform(0.88, 1.05)
     angles = np.array([thigh, shin, shin + rng.uniform(0.3, 0.9)])
-    joints = _chain((side * 0.52 * hip, 0.54), lengths, angles, side)
     radii = np.array([0.056, 0.042, 0.031]) * (0.3 + 0.7 * girth)
-    return Limb(joints[:3], radii, joints[3], side, who)
+    return _limb((side * 0.52 * hip, 0.54), lengths, angles, radii, side, who)

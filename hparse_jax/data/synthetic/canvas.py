@@ -29,12 +29,15 @@ class Canvas:
     turn: Float[np.ndarray, "2 2"]
     origin: Float[np.ndarray, "2"]
 
-    def _mask(self, shapes: list, stroke: float | None):
-        """The union of the shapes in their bounding box: (slices, boolean mask) or None."""
+    def _mask(self, shapes: list, stroke: float = 0.0):
+        """The union of the shapes in their bounding box: (slices, 0/1 mask), None off the frame.
+
+        stroke: the shapes are open lines that wide, 0 polygons.
+        """
         height, width = self.labels.shape
         pixels = [(shape @ self.turn.T - self.origin) * self.scale for shape in shapes]
         every = np.concatenate(pixels)
-        rim = 2 + (0 if stroke is None else int(stroke * self.scale))
+        rim = 2 + int(stroke * self.scale)
         low = np.maximum(np.floor(every.min(0)).astype(int) - rim, 0)
         high = np.minimum(np.ceil(every.max(0)).astype(int) + rim, (width, height))
         if (low >= high).any():
@@ -42,11 +45,11 @@ class Canvas:
         mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
         for points in pixels:
             fixed = np.round((points - low - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
-            if stroke is None:
-                cv2.fillPoly(mask, [fixed], 1, cv2.LINE_8, _FRACTION_BITS)
-            else:
+            if stroke:
                 thickness = max(1, round(stroke * self.scale))
                 cv2.polylines(mask, [fixed], False, 1, thickness, cv2.LINE_8, _FRACTION_BITS)
+            else:
+                cv2.fillPoly(mask, [fixed], 1, cv2.LINE_8, _FRACTION_BITS)
         return (slice(low[1], high[1]), slice(low[0], high[0])), mask
 
     def paint(self, shapes: list, label: int, fill: np.ndarray, round_off: float = 0.03) -> None:
@@ -55,7 +58,7 @@ class Canvas:
         fill: one colour [3] or a cloth of the frame's size [h, w, 3]. round_off: the distance in
         body units over which the shade goes from the dark rim to the full colour.
         """
-        masked = self._mask(shapes, None)
+        masked = self._mask(shapes)
         if masked is None:
             return
         window, mask = masked

@@ -45,8 +45,7 @@ def draw(seed: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.nd
 def _frame(rng: np.random.Generator, body: Body) -> Canvas:
     """The empty frame: around the whole person, or cropping one end or side of them."""
     turn = rotation(rng.uniform(-0.15, 0.15))
-    reach = [chain.points for chain in (*body.arms, *body.legs)]
-    reach += [chain.toe[None] for chain in (*body.arms, *body.legs)]
+    reach = [(*chain.points, chain.toe) for chain in (*body.arms, *body.legs)]
     extent = np.concatenate([*reach, ellipse(body.head, 0.06, 0.09)]) @ turn.T
     margin = rng.uniform(0.03, 0.12)
     low, high = extent.min(0) - margin, extent.max(0) + margin
@@ -86,12 +85,11 @@ class _Painter:
         glove = self.vivid() if rng.random() < 0.35 else None
         long_hair = rng.random() < 0.5
         hidden = rng.random(2) < (0.12 if body.front else 0.45)
-        arms = [(arm, sleeve, reach, glove) for arm in body.arms]
 
         if long_hair and body.front:
             self.long_hair()
         for i in np.flatnonzero(hidden):
-            self.arm(*arms[i])
+            self.arm(body.arms[i], sleeve, reach, glove)
         self.legs()
         if outfit == "pants":
             self.upper(fabric)
@@ -107,7 +105,7 @@ class _Painter:
         if coat is not None:
             self.coat(coat)
         for i in np.flatnonzero(~hidden):
-            self.arm(*arms[i])
+            self.arm(body.arms[i], sleeve, reach, glove)
         if rng.random() < 0.42:
             self.scarf()
         if long_hair and not body.front:
@@ -163,8 +161,7 @@ class _Painter:
         if glove is not None:
             cuff = 1.6 if reach < 1.8 else 1.75
             self.paint([*arm.span(cuff, 2.0, 1.35), *arm.end(1.25)], "glove", glove)
-            across = arm.span(cuff, cuff + 0.1, 1.35)
-            self.mark(across, "glove", 0.5 * glove)
+            self.mark(arm.span(cuff, cuff + 0.1, 1.35), "glove", 0.5 * glove)
 
     def legs(self) -> None:
         rng, body = self.rng, self.body
@@ -200,12 +197,10 @@ class _Painter:
     # ---- clothes
 
     def upper(self, fabric: np.ndarray) -> None:
-        self.torso("upper-clothes", fabric, self.rng.uniform(0.5, 0.58))
+        trunk = self.body.trunk(0.225, self.rng.uniform(0.5, 0.58), 1.04)
+        self.paint(trunk, "upper-clothes", fabric, 0.05)
         if self.body.front and self.rng.random() < 0.5:
             self.mark([[(0, 0.25), (0, 0.58)]], "upper-clothes", _INK)
-
-    def torso(self, name: str, fabric: np.ndarray, hem: float) -> None:
-        self.paint(self.body.trunk(0.225, hem, 1.04), name, fabric, 0.05)
 
     def pants(self) -> None:
         rng, body = self.rng, self.body
@@ -213,8 +208,7 @@ class _Painter:
         length, wide = rng.choice([0.6, 0.8, 1.55, 1.75, 1.85]), rng.uniform(1.1, 1.3)
         self.paint(self.trousers(rng.uniform(0.46, 0.5), length, wide), "pants", fabric)
         self.trouser_seams("pants", length)
-        belt = [(-body.hip, 0.51), (body.hip, 0.51)]
-        self.mark([belt], "pants", 0.5 * colour(rng), 0.02)
+        self.mark([[(-body.hip, 0.51), (body.hip, 0.51)]], "pants", 0.5 * colour(rng), 0.02)
 
     def trousers(self, top: float, length: float, wide: float) -> list:
         flare = self.rng.choice([1.0, 1.0, 1.5])
@@ -235,8 +229,7 @@ class _Painter:
     def skirt(self) -> None:
         rng = self.rng
         top, hem, flare = rng.uniform(0.44, 0.49), rng.uniform(0.4, 1.1), rng.uniform(0, 0.07)
-        shape = self.body.drape(top, hem, flare)
-        self.paint(shape, "skirt", self.fabric("skirt"), 0.05)
+        self.paint(self.body.drape(top, hem, flare), "skirt", self.fabric("skirt"), 0.05)
         self.mark([[(-0.2, 0.49), (0.2, 0.49)]], "skirt", _INK, 0.012)
 
     def dress(self, fabric: np.ndarray) -> None:
@@ -271,11 +264,10 @@ class _Painter:
             return
         gap, spread = rng.uniform(0.025, 0.05), rng.uniform(0.0, 0.04)
         left, right = skirt[0][4:, 0].min(), skirt[0][4:, 0].max()
-        edges = {1: right, -1: left}
-        for s in (-1, 1):
+        for s, edge in ((-1, left), (1, right)):
             inner = s * (gap + spread)
             side = trunk[0][:14] * (s, 1)
-            panel = [*side[:-1], (s * 1.1 * body.hip, 0.52), (edges[s], bottom), (inner, bottom)]
+            panel = [*side[:-1], (s * 1.1 * body.hip, 0.52), (edge, bottom), (inner, bottom)]
             panel += [(s * gap, 0.42), (s * gap, 0.3)]
             self.paint([np.array(panel)], "coat", fabric, 0.05)
             lapel = [(s * 0.045, 0.24), (s * (gap + 0.04), 0.31), (s * gap, 0.38)]
@@ -297,8 +289,7 @@ class _Painter:
             x = rng.uniform(-0.04, 0.04)
             end = np.array((x + rng.uniform(-0.03, 0.03), rng.uniform(0.34, 0.47)))
             shapes.append(limb(np.array((x, 0.23)), end, 0.024, 0.03))
-        fabric = self.fabric("scarf")
-        self.paint(shapes, "scarf", fabric)
+        self.paint(shapes, "scarf", self.fabric("scarf"))
         self.mark([arc((0, 0.205), 0.07, 0.03, 0.05, 0.45)], "scarf", _INK)
 
     # ---- the head
@@ -332,10 +323,9 @@ class _Painter:
 
     def features(self) -> None:
         body, x = self.body, self.body.gaze
-        eyes = [body.in_head(ellipse((x + s * 0.4, -0.05), 0.17, 0.1)) for s in (-1, 1)]
-        self.paint(eyes, "face", _WHITE, 0.001)
-        pupils = [body.in_head(ellipse((x + s * 0.4, -0.05), 0.07, 0.09)) for s in (-1, 1)]
-        self.paint(pupils, "face", _INK, 0.001)
+        for radii, fill in (((0.17, 0.1), _WHITE), ((0.07, 0.09), _INK)):
+            eyes = [body.in_head(ellipse((x + s * 0.4, -0.05), *radii)) for s in (-1, 1)]
+            self.paint(eyes, "face", fill, 0.001)
         brows = [body.in_head(arc((x + s * 0.4, -0.15), 0.25, 0.15, 0.6, 0.9)) for s in (-1, 1)]
         self.mark(brows, "face", 0.8 * body.hair, 0.01)
         self.mark([body.in_head([(x, 0.0), (1.2 * x, 0.3), (x, 0.33)])], "face", 0.65 * body.skin)
@@ -354,12 +344,12 @@ class _Painter:
         body, x = self.body, 0.6 * self.body.gaze
         rim = self.vivid() if self.rng.random() < 0.5 else _INK
         glass = colour(self.rng, saturation=(0.1, 0.8), value=(0.08, 0.25))
-        lenses = [body.in_head(ellipse((x + s * 0.45, -0.02), 0.42, 0.3)) for s in (-1, 1)]
+        middles = [x + s * 0.45 for s in (-1, 1)]
+        lenses = [body.in_head(ellipse((m, -0.02), 0.42, 0.3)) for m in middles]
         bridge = body.in_head([(-0.95, -0.2), (0.95, -0.2), (0.95, -0.05), (-0.95, -0.05)])
         self.paint([*lenses, bridge], "sunglasses", rim, 0.001)
-        inner = [body.in_head(ellipse((x + s * 0.45, -0.02), 0.34, 0.22)) for s in (-1, 1)]
+        inner = [body.in_head(ellipse((m, -0.02), 0.34, 0.22)) for m in middles]
         self.paint(inner, "sunglasses", glass, 0.001)
-        middles = [x + s * 0.45 for s in (-1, 1)]
         shine = [body.in_head([(m - 0.1, 0.05), (m + 0.1, -0.12)]) for m in middles]
         self.mark(shine, "sunglasses", _WHITE)
 
