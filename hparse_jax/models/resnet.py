@@ -87,17 +87,3 @@ class ResNet(nn.Module):
                 )(x, train)
             outputs.append(x)
         return tuple(outputs)
-
-
-class ResNetBackbone(nn.Module):
-    """A ResNet by itself: images [b, h, w, 3], normalised -> the outputs of the four blocks."""
-
-    config: ModelConfig
-
-    def setup(self):
-        self.resnet = ResNet(self.config)
-
-    def __call__(
-        self, images: Float[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        return self.resnet(images, train)

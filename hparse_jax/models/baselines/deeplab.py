@@ -57,12 +57,8 @@ class DeepLabV2(nn.Module):
         }
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        x = max_pool(self.features(images)[4], stride=1)
+        x = max_pool(self.vgg(images)[4], stride=1)
         return leaf_output(sum(branch(x, train)[0] for branch in self.branches.values()))
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of VGG's five blocks."""
-        return self.vgg(images)
 
 
 class Attention(nn.Module):
@@ -107,11 +103,7 @@ class Attention(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool
     ) -> tuple[Float[Array, "b h2 w2 leaves"], Float[Array, "b h2 w2 f"]]:
         """DeepLab-LargeFOV at one scale: (leaf logits, fc7's features), at stride 8."""
-        return self.classifier(max_pool(self.features(images)[4], stride=1), train)
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of VGG's five blocks at one scale."""
-        return self.vgg(images)
+        return self.classifier(max_pool(self.vgg(images)[4], stride=1), train)
 
 
 def input_side(side: int, scale: float) -> int:
