@@ -91,10 +91,7 @@ class Format:
 
 
 def _resnet(stem: str, images: dict) -> Callable[[int], BackboneSettings]:
-    def settings(depth):
-        return BackboneSettings("resnet", ModelConfig(depth=depth, stem=stem), **images)
-
-    return settings
+    return lambda depth: BackboneSettings("resnet", ModelConfig(depth=depth, stem=stem), **images)
 
 
 _COUNTERS = r".*\.num_batches_tracked"

@@ -102,15 +102,8 @@ def _grouped_backward(groups, saved, gradient):
 
     shifted = column_taps(by_group(x, features_in), side)
     gradient = by_group(gradient, features_out)
-    rows = [
-        jnp.einsum(
-            "vbhwk,vbhwo->kvo",
-            shifted[:, :, row : row + height],
-            gradient,
-            preferred_element_type=jnp.float32,
-        )
-        for row in range(side)
-    ]
+    product = functools.partial(jnp.einsum, "vbhwk,vbhwo->kvo", preferred_element_type=jnp.float32)
+    rows = [product(shifted[:, :, row : row + height], gradient) for row in range(side)]
     to_kernel = jnp.stack(rows).reshape(side, side, features_in, groups * features_out)
     return to_x, to_kernel.astype(kernel.dtype)
 

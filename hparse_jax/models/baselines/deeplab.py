@@ -49,16 +49,14 @@ class DeepLabV2(nn.Module):
     hierarchy: Hierarchy
 
     def setup(self):
-        leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(self.config, atrous=True)
-        self.branches = {
-            f"rate{rate}": Classifier(self.config, leaves, rate, name=f"rate{rate}")
-            for rate in _RATES
-        }
 
+    @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
         x = max_pool(self.vgg(images)[4], stride=1)
-        return leaf_output(sum(branch(x, train)[0] for branch in self.branches.values()))
+        leaves = len(self.hierarchy.levels[0].nodes)
+        branches = [Classifier(self.config, leaves, r, name=f"rate{r}") for r in _RATES]
+        return leaf_output(sum(branch(x, train)[0] for branch in branches))
 
 
 class Attention(nn.Module):
