@@ -42,13 +42,7 @@ def joint_centres(
         raise InputError(
             f"labels of {height} x {width}: too large to sum positions; take every n-th pixel"
         )
-    regions = jnp.stack(
-        [
-            jnp.any(jnp.stack([labels == leaf for leaf in leaves]), 0)
-            for _, leaves in hierarchy.joints
-        ],
-        1,
-    )
+    regions = jnp.stack([jnp.isin(labels, np.array(ids)) for _, ids in hierarchy.joints], 1)
     columns, rows = regions.sum(2, dtype=jnp.int32), regions.sum(3, dtype=jnp.int32)
     pixels = rows.sum(2)
     sums = [(columns * jnp.arange(width)).sum(2), (rows * jnp.arange(height)).sum(2)]

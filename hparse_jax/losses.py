@@ -38,22 +38,22 @@ def parsing_loss(
         raise InputError(
             f"config.loss.level_weights={weights}: give {len(levels)} weights, finest level first"
         )
-    if valid_pixels is None:
-        valid_pixels = count_valid(labels)
+    pixels = count_valid(labels)
+    divisor = jnp.maximum(pixels if valid_pixels is None else valid_pixels, 1.0)
     size = labels.shape[1:3]
     terms = {}
     weights_of_images = None
     if config.structure != "none":
         weights_of_images = structure_weights(levels[0].fused, labels, hierarchy, config)
         # of the mean pixel, not the mean image: pieces of a batch add up to it
-        pixels = jnp.sum(labels != IGNORE, (1, 2), dtype=jnp.float32)
-        terms["structure"] = (weights_of_images * pixels).sum() / jnp.maximum(valid_pixels, 1.0)
+        pixels_of_images = jnp.sum(labels != IGNORE, (1, 2), dtype=jnp.float32)
+        terms["structure"] = (weights_of_images * pixels_of_images).sum() / divisor
 
     def mean_cross_entropy(logits, targets):
         sums = cross_entropy(resize(logits, size), targets)
         if weights_of_images is not None:
             sums = sums * weights_of_images
-        return sums.sum() / jnp.maximum(valid_pixels, 1.0)
+        return sums.sum() / divisor
 
     total = jnp.zeros(())
     for depth, (level, weight) in enumerate(zip(levels, weights, strict=True)):
@@ -69,10 +69,10 @@ def parsing_loss(
             total = total + weight * term
         if config.lovasz_weight:
             # A ratio of areas, not a mean over pixels: pieces of a batch are weighted by theirs.
-            share = count_valid(labels) / jnp.maximum(valid_pixels, 1.0)
             probabilities = jax.nn.softmax(resize(level.fused, size))
-            terms[f"{name}/lovasz"] = lovasz_softmax(probabilities, targets) * share
-            total = total + weight * config.lovasz_weight * terms[f"{name}/lovasz"]
+            term = lovasz_softmax(probabilities, targets) * (pixels / divisor)
+            terms[f"{name}/lovasz"] = term
+            total = total + weight * config.lovasz_weight * term
     for name, logits in (output.auxiliary or {}).items():
         term = mean_cross_entropy(logits, labels)
         terms[name] = term

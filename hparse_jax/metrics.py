@@ -34,8 +34,7 @@ def confusion_matrix(
             wrong = np.unique(values[(values < 0) | (values >= num_classes)]).tolist()
             raise ValueError(f"{what} {wrong} is not in 0..{num_classes - 1}")
     pairs = labels.astype(np.int64) * num_classes + predictions
-    counts = np.bincount(pairs, minlength=num_classes**2)
-    return counts.astype(np.int64, copy=False).reshape(num_classes, num_classes)
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def segmentation_scores(
@@ -65,12 +64,12 @@ def segmentation_scores(
         return float(values[present].mean()) if present.any() else None
 
     mean_precision, mean_recall = mean(precision), mean(recall)
-    per_class = {}
-    for i, name in enumerate(names):
-        fractions = {"precision": precision, "recall": recall, "f1": f1, "iou": iou}
-        per_class[name] = {
-            key: float(values[i]) if present[i] else None for key, values in fractions.items()
-        } | {"pixels": int(truth[i]), "predicted_pixels": int(predicted[i])}
+    fractions = {"precision": precision, "recall": recall, "f1": f1, "iou": iou}
+    per_class = {
+        name: {key: float(x[i]) if present[i] else None for key, x in fractions.items()}
+        | {"pixels": int(truth[i]), "predicted_pixels": int(predicted[i])}
+        for i, name in enumerate(names)
+    }
     return {
         "classes": len(names),
         "pixel_accuracy": _fraction(correct.sum(), truth.sum()),

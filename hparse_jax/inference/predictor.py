@@ -199,7 +199,8 @@ class Predictor:
 
         images as in `logits`.
         """
-        return tuple(_apply(self._model, self._variables, _normalised(images), method="features"))
+        backbone = NETWORKS[self.config.model.name].backbone
+        return tuple(_apply(self._model, self._variables, _normalised(images), backbone))
 
 
 class Backbone:
@@ -256,9 +257,10 @@ def load_parser(
     )
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames="method")
-def _apply(model: nn.Module, variables: dict, images: Array, method: str | None = None):
-    return model.apply(variables, images, method=method)
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _apply(model: nn.Module, variables: dict, images: Array, part: str | None = None):
+    """The model's output, or that of one of its parts."""
+    return model.apply(variables, images, method=part and (lambda m, x: getattr(m, part)(x)))
 
 
 def _as_image(photo) -> np.ndarray:

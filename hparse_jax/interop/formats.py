@@ -1,7 +1,7 @@
-"""Published weights -> our variables: for each format one table of key patterns.
+"""Published weights -> our variables: for each format one table of names.
 
-A row is (pattern of the foreign key, path of our variable, transform). In a path the groups of the
-pattern are numbered as in `re.sub`.
+A row is (pattern of our module's path, foreign name of its convolution or dense layer, foreign name
+of its batch norm or ""). In the names the groups of the pattern are numbered as in `re.sub`.
 """
 
 import dataclasses
@@ -27,134 +27,79 @@ _BGR = {
 }
 
 
-def _same(x):
-    return x
-
-
-def _conv(x):  # out, in, kh, kw -> kh, kw, in, out
-    return x.transpose(2, 3, 1, 0)
-
-
-def _dense(x):  # out, in -> in, out; a 1x1 convolution's weights, too
-    return x.reshape(x.shape[0], x.shape[1]).T
-
-
-def _abn(x):  # in-place activated batch norm acts with this scale
-    return np.abs(x) + np.float32(1e-5)
-
-
-def _norm(key: str, path: str, scale: Callable = _same) -> list[tuple[str, str, Callable]]:
-    """Rows of a batch norm: weight, bias and running statistics."""
-    return [
-        (rf"{key}\.weight", f"params/{path}/norm/scale", scale),
-        (rf"{key}\.bias", f"params/{path}/norm/bias", _same),
-        (rf"{key}\.running_mean", f"batch_stats/{path}/norm/mean", _same),
-        (rf"{key}\.running_var", f"batch_stats/{path}/norm/var", _same),
-    ]
-
-
-def _conv_norm(conv: str, norm: str, path: str, scale: Callable = _same) -> list:
-    return [(rf"{conv}\.weight", f"params/{path}/kernel", _conv), *_norm(norm, path, scale)]
-
-
-def _conv_bias(key: str, path: str, transform: Callable = _conv) -> list:
-    return [
-        (rf"{key}\.weight", f"params/{path}/kernel", transform),
-        (rf"{key}\.bias", f"params/{path}/bias", _same),
-    ]
-
-
-def _blocks(prefix: str, scale: Callable = _same) -> list:
-    """Rows of the four blocks of a ResNet as torchvision names them."""
-    unit = rf"{prefix}layer(\d)\.(\d+)\."
-    rows = []
-    for i in (1, 2, 3):
-        rows += _conv_norm(rf"{unit}conv{i}", rf"{unit}bn{i}", rf"resnet/block\1_\2/conv{i}", scale)
-    rows += _conv_norm(
-        rf"{unit}downsample\.0", rf"{unit}downsample\.1", r"resnet/block\1_\2/shortcut", scale
-    )
-    return rows
-
-
-_DEEP_STEM = [
-    row for i in (1, 2, 3) for row in _conv_norm(rf"conv{i}", rf"bn{i}", rf"resnet/stem{i}")
+_BLOCKS = [  # of a ResNet as torchvision names them
+    (r"resnet/block(\d)_(\d+)/conv(\d)", r"layer\1.\2.conv\3", r"layer\1.\2.bn\3"),
+    (r"resnet/block(\d)_(\d+)/shortcut", r"layer\1.\2.downsample.0", r"layer\1.\2.downsample.1"),
 ]
+_DEEP_STEM = [(r"resnet/stem(\d)", r"conv\1", r"bn\1")]
 _ENCODING_STEM = [
-    *_conv_norm(r"conv1\.0", r"conv1\.1", "resnet/stem1"),
-    *_conv_norm(r"conv1\.3", r"conv1\.4", "resnet/stem2"),
-    *_conv_norm(r"conv1\.6", "bn1", "resnet/stem3"),
+    ("resnet/stem1", "conv1.0", "conv1.1"),
+    ("resnet/stem2", "conv1.3", "conv1.4"),
+    ("resnet/stem3", "conv1.6", "bn1"),
 ]
-_VGG_LAYERS = dict(
-    zip(
-        (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+_VGG = [
+    (f"vgg/conv{layer}", f"features.{number}", "")
+    for layer, number in zip(
         ("1_1", "1_2", "2_1", "2_2", *(f"{b}_{i}" for b in (3, 4, 5) for i in (1, 2, 3))),
+        (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
         strict=True,
     )
-)
-
-
-def _official() -> list:
-    """CNIF's released network; every norm is in-place activated."""
-
-    def conv_norm(key, path, conv=0, norm=1):
-        return _conv_norm(rf"{key}\.{conv}", rf"{key}\.{norm}", path, _abn)
-
-    rows = _blocks(r"encoder\.", _abn)
-    for i in (1, 2, 3):
-        rows += _conv_norm(rf"encoder\.conv{i}", rf"encoder\.bn{i}", f"resnet/stem{i}", _abn)
-    context = r"decoder\.layer5\."
-    for i in range(4):
-        rows += conv_norm(rf"{context}b{i}", f"context/branch{i}")
-    rows += conv_norm(rf"{context}b4", "context/branch4", 1, 2)
-    rows += conv_norm(rf"{context}project", "context/project1", 0, 1)
-    rows += conv_norm(rf"{context}project", "context/project2", 2, 3)
-    one = r"decoder\.layer_n1\."
-    rows += [(rf"{one}alpha", "params/level1/skip_scale", _same)]
-    for i in (0, 1, 2):
-        rows += conv_norm(rf"{one}conv{i}", f"level1/conv{i}")
-    rows += conv_norm(rf"{one}conv3", "level1/conv3", 0, 1)
-    rows += conv_norm(rf"{one}conv3", "level1/conv4", 3, 4)
-    rows += _conv_bias(rf"{one}conv4", "level1/logits")
-    for level, name in ((2, "alpha"), (3, "beta")):
-        key, path = rf"decoder\.layer_n{level}\.", f"level{level}"
-        rows += [(rf"{key}{name}", f"params/{path}/skip_scale", _same)]
-        rows += conv_norm(rf"{key}conv1", f"{path}/conv1", 0, 1)
-        rows += conv_norm(rf"{key}conv1", f"{path}/conv2", 3, 4)
-        rows += _conv_bias(rf"{key}conv1\.6\.fc1", f"{path}/squeeze", _dense)
-        rows += _conv_bias(rf"{key}conv1\.6\.fc2", f"{path}/excite", _dense)
-        rows += _conv_bias(rf"{key}conv1\.7", f"{path}/logits")
-    rows += [
-        (r"decoder\.layer_dsn\.0\.weight", "params/auxiliary/kernel", _conv),
-        (r"decoder\.layer_dsn\.0\.bias", "params/auxiliary/bias", _same),
-        *_norm(r"decoder\.layer_dsn\.1", "auxiliary", _abn),
-        *_conv_bias(r"decoder\.layer_dsn\.3", "auxiliary_logits"),
-    ]
-    return rows
+]
+_OFFICIAL = [
+    *((ours, f"encoder.{layer}", f"encoder.{norm}") for ours, layer, norm in _DEEP_STEM + _BLOCKS),
+    (r"context/branch([0-3])", r"decoder.layer5.b\1.0", r"decoder.layer5.b\1.1"),
+    ("context/branch4", "decoder.layer5.b4.1", "decoder.layer5.b4.2"),
+    ("context/project1", "decoder.layer5.project.0", "decoder.layer5.project.1"),
+    ("context/project2", "decoder.layer5.project.2", "decoder.layer5.project.3"),
+    (r"level1/conv([012])", r"decoder.layer_n1.conv\1.0", r"decoder.layer_n1.conv\1.1"),
+    ("level1/conv3", "decoder.layer_n1.conv3.0", "decoder.layer_n1.conv3.1"),
+    ("level1/conv4", "decoder.layer_n1.conv3.3", "decoder.layer_n1.conv3.4"),
+    ("level1/logits", "decoder.layer_n1.conv4", ""),
+    (r"level([23])/conv1", r"decoder.layer_n\1.conv1.0", r"decoder.layer_n\1.conv1.1"),
+    (r"level([23])/conv2", r"decoder.layer_n\1.conv1.3", r"decoder.layer_n\1.conv1.4"),
+    (r"level([23])/squeeze", r"decoder.layer_n\1.conv1.6.fc1", ""),
+    (r"level([23])/excite", r"decoder.layer_n\1.conv1.6.fc2", ""),
+    (r"level([23])/logits", r"decoder.layer_n\1.conv1.7", ""),
+    (r"level([12])", r"decoder.layer_n\1.alpha", ""),
+    ("level3", "decoder.layer_n3.beta", ""),
+    ("auxiliary", "decoder.layer_dsn.0", "decoder.layer_dsn.1"),
+    ("auxiliary_logits", "decoder.layer_dsn.3", ""),
+]
+# the end of our variable's path -> whether it is the norm's, and the end of the foreign key
+_ENDS = {
+    "norm/scale": (True, ".weight"),
+    "norm/bias": (True, ".bias"),
+    "norm/mean": (True, ".running_mean"),
+    "norm/var": (True, ".running_var"),
+    "kernel": (False, ".weight"),
+    "bias": (False, ".bias"),
+    "skip_scale": (False, ""),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """rows: the table. unused: patterns of keys that are left behind. settings: a depth -> the
-    config of the network, or the settings of the backbone, that these weights are for."""
+    """rows: the table. unused: pattern of keys that are left behind. settings: a depth -> the
+    config of the network, or the settings of the backbone, that these weights are for. activated:
+    every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5."""
 
-    rows: list[tuple[str, str, Callable]]
-    unused: tuple[str, ...]
+    rows: list[tuple[str, str, str]]
+    unused: str
     settings: Callable[[int], Config | BackboneSettings]
     depths: tuple[int, ...]
+    activated: bool = False
 
 
 def _resnet(stem: str, images: dict) -> Callable[[int], BackboneSettings]:
-    def settings(depth):
-        return BackboneSettings("resnet", ModelConfig(depth=depth, stem=stem), **images)
-
-    return settings
+    return lambda depth: BackboneSettings("resnet", ModelConfig(depth=depth, stem=stem), **images)
 
 
 _COUNTERS = r".*\.num_batches_tracked"
+_RESNET_UNUSED = rf"{_COUNTERS}|fc\..*"
 FORMATS = {
     "cnif-official": Format(
-        _official(),
-        (_COUNTERS,),
+        _OFFICIAL,
+        _COUNTERS,
         lambda depth: Config(
             dataset="lip",
             model=ModelConfig(
@@ -167,29 +112,23 @@ FORMATS = {
             **_BGR,
         ),
         (101,),
+        activated=True,
     ),
     "resnet101-deepstem": Format(
-        _DEEP_STEM + _blocks(""), (_COUNTERS, r"fc\..*"), _resnet("deep", _BGR), (101,)
+        _DEEP_STEM + _BLOCKS, _RESNET_UNUSED, _resnet("deep", _BGR), (101,)
     ),
     "pytorch-encoding": Format(
-        _ENCODING_STEM + _blocks(""),
-        (_COUNTERS, r"fc\..*"),
-        _resnet("deep", _IMAGENET),
-        (101, 50),
+        _ENCODING_STEM + _BLOCKS, _RESNET_UNUSED, _resnet("deep", _IMAGENET), (101, 50)
     ),
     "torchvision-resnet": Format(
-        _conv_norm("conv1", "bn1", "resnet/stem1") + _blocks(""),
-        (_COUNTERS, r"fc\..*"),
+        [("resnet/stem1", "conv1", "bn1"), *_BLOCKS],
+        _RESNET_UNUSED,
         _resnet("conv7", _IMAGENET),
         (101, 50, 34, 18),
     ),
     "torchvision-vgg16": Format(
-        [
-            row
-            for key, name in _VGG_LAYERS.items()
-            for row in _conv_bias(rf"features\.{key}", f"vgg/conv{name}")
-        ],
-        (r"classifier\..*",),
+        _VGG,
+        r"classifier\..*",
         lambda depth: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
         (16,),
     ),
@@ -204,52 +143,51 @@ def convert(
     shapes: what the network wants. Raises InputError listing every key that is missing, unexpected,
     of another shape, or not finite, all at once.
     """
-    made: dict[str, np.ndarray | None] = {}
+    paths = {_source(path, form.rows): path for path in shapes}
+    made: dict[str, np.ndarray] = {}
     wrong: list[str] = []
     for key, x in weights.items():
-        if any(re.fullmatch(pattern, key) for pattern in form.unused):
+        if re.fullmatch(form.unused, key):
             continue
-        path, transform = _destination(key, form.rows)
-        if path not in shapes:
+        if key not in paths:
             wrong.append(f"unexpected {key}")
             continue
-        made[path] = None
+        path = paths[key]
         try:
             with np.errstate(over="ignore"):
-                value = np.ascontiguousarray(transform(np.asarray(x, np.float32)))
+                value = _as_ours(np.asarray(x, np.float32), path, len(shapes[path]))
+                value = np.ascontiguousarray(value)
         except (ValueError, IndexError):
             wrong.append(f"{key} has shape {list(x.shape)}")
             continue
+        if form.activated and path.endswith("norm/scale"):
+            value = np.abs(value) + np.float32(1e-5)
         if value.shape != shapes[path]:
             wrong.append(f"{key} has shape {list(x.shape)}, for {list(shapes[path])} here")
         elif not np.isfinite(value).all():
             wrong.append(f"{key} has numbers that are not finite")
         else:
             made[path] = value
-    wrong += [f"missing {_source(path, form.rows)}" for path in shapes if path not in made]
+    wrong += [f"missing {key}" for key in paths if key not in weights]
     if wrong:
         raise InputError(f"{len(wrong)} keys do not fit: {'; '.join(wrong)}")
     return made
 
 
-def _destination(key: str, rows: list[tuple[str, str, Callable]]) -> tuple[str, Callable]:
-    """The path and transform of a foreign key; no path when no row matches."""
-    for pattern, path, transform in rows:
-        match = re.fullmatch(pattern, key)
-        if match:
-            return match.expand(path), transform
-    return "", _same
-
-
-def _source(path: str, rows: list[tuple[str, str, Callable]]) -> str:
+def _source(path: str, rows: list[tuple[str, str, str]]) -> str:
     """The foreign key from which our variable comes."""
-    for pattern, template, _ in rows:
-        groups = re.findall(r"\(.*?\)", pattern)
-        for number, group in enumerate(groups, 1):
-            template = template.replace(f"\\{number}", group)
-        match = re.fullmatch(template, path)
-        if match:
-            for group, value in zip(groups, match.groups(), strict=True):
-                pattern = pattern.replace(group, value, 1)
-            return pattern.replace("\\", "")
-    return path
+    _, path = path.split("/", 1)  # without the collection
+    module, end = re.fullmatch(f"(.*?)/({'|'.join(_ENDS)})", path).groups()
+    of_norm, suffix = _ENDS[end]
+    for pattern, layer, norm in rows:
+        if match := re.fullmatch(pattern, module):
+            return match.expand(norm if of_norm else layer) + suffix
+    raise KeyError(path)
+
+
+def _as_ours(x: np.ndarray, path: str, axes: int) -> np.ndarray:
+    if not path.endswith("/kernel"):
+        return x
+    if axes == 2:  # out, in -> in, out; a 1x1 convolution's weights, too
+        return x.reshape(x.shape[0], x.shape[1]).T
+    return x.transpose(2, 3, 1, 0)  # out, in, h, w -> h, w, in, out

@@ -37,13 +37,12 @@ def import_weights(
     wanted, structure = jax.tree_util.tree_flatten_with_path(
         jax.eval_shape(lambda: initial_variables(model, 0))
     )
-    paths = ["/".join(key.key for key in path) for path, _ in wanted]
-    shapes = {path: x.shape for path, (_, x) in zip(paths, wanted, strict=True)}
+    shapes = {jax.tree_util.keystr(p, simple=True, separator="/"): x.shape for p, x in wanted}
     try:
         made = convert(weights, form, shapes)
     except InputError as error:
         raise InputError(f"{file}: {error}; is it of format {name}, depth {depth}?") from error
-    variables = jax.tree_util.tree_unflatten(structure, [made[path] for path in paths])
+    variables = jax.tree_util.tree_unflatten(structure, [made[path] for path in shapes])
     if backbone:
         save_backbone(workdir, settings, variables)
     else:

@@ -22,30 +22,20 @@ import safetensors
 from hparse_jax.errors import InputError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {
-    "Double": np.float64,
-    "Float": np.float32,
-    "Half": np.float16,
-    "BFloat16": ml_dtypes.bfloat16,
-    "Long": np.int64,
-    "Int": np.int32,
-    "Short": np.int16,
-    "Char": np.int8,
-    "Byte": np.uint8,
-    "Bool": np.bool_,
-}
-_SAFETENSORS = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
+# (PyTorch's name, safetensors' name, NumPy's type)
+_TYPES = (
+    ("Double", "F64", np.float64),
+    ("Float", "F32", np.float32),
+    ("Half", "F16", np.float16),
+    ("BFloat16", "BF16", ml_dtypes.bfloat16),
+    ("Long", "I64", np.int64),
+    ("Int", "I32", np.int32),
+    ("Short", "I16", np.int16),
+    ("Char", "I8", np.int8),
+    ("Byte", "U8", np.uint8),
+    ("Bool", "BOOL", np.bool_),
+)
+_SAFETENSORS = {name: dtype for _, name, dtype in _TYPES}
 _INSTRUCTIONS = """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
 SHORT_BINSTRING BINSTRING SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES EMPTY_TUPLE TUPLE1
 TUPLE2 TUPLE3 TUPLE EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE
@@ -136,7 +126,7 @@ _NAMES = {
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
     ("torch._utils", "_rebuild_parameter"): _Parameter(),
     ("torch.nn.parameter", "Parameter"): _Parameter(),
-    **{("torch", f"{name}Storage"): _Kind(dtype) for name, dtype in _DTYPES.items()},
+    **{("torch", f"{name}Storage"): _Kind(dtype) for name, _, dtype in _TYPES},
 }
 
 

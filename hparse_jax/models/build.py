@@ -1,10 +1,12 @@
 """The table of networks: what each name of `config.model.name` is and can do."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -13,19 +15,18 @@ from hparse_jax.models.baselines.fcn import FCN8s
 from hparse_jax.models.baselines.segnet import SegNet
 from hparse_jax.models.cnif import CNIF
 from hparse_jax.models.released import ReleasedCNIF
-from hparse_jax.models.resnet import ResNetBackbone
-from hparse_jax.models.vgg import VGGBackbone
+from hparse_jax.models.resnet import ResNet
+from hparse_jax.models.vgg import VGG
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
     """What one name of `config.model.name` stands for.
 
-    module: called as `module(config, hierarchy)`; its method `features` returns the blocks of the
-    backbone. backbone: the name of the backbone in its variables, which another network's weights
-    can initialise. trains: whether it can be trained. all_levels: whether it predicts every level
-    of the hierarchy, or the leaves alone. outputs: names of its levels' logits, finest first; ()
-    for the levels' own names.
+    module: called as `module(config, hierarchy)`. backbone: its name in the module and in the
+    variables, which another network's weights can initialise. trains: whether it can be trained.
+    all_levels: whether it predicts every level of the hierarchy, or the leaves alone. outputs:
+    names of its levels' logits, finest first; () for the levels' own names.
     """
 
     module: type[nn.Module]
@@ -50,9 +51,24 @@ NETWORKS = {
     ),
 }
 
-# Backbones by themselves, as imported: `config.init_from` takes them. Their variables have the same
-# name as in a network.
-BACKBONES = {"resnet": ResNetBackbone, "vgg": VGGBackbone}
+# As imported: torchvision's VGG rounds odd sides down.
+BACKBONES = {"resnet": ResNet, "vgg": functools.partial(VGG, round_down=True)}
+
+
+class Backbone(nn.Module):
+    """A backbone by itself, as `config.init_from` takes it: normalised images -> its blocks.
+
+    backbone: a name in `BACKBONES`; its variables have the same name as in a network.
+    """
+
+    config: ModelConfig
+    backbone: str
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        return BACKBONES[self.backbone](self.config, name=self.backbone)(images, train)
 
 
 def levels_of(config: ModelConfig, hierarchy: Hierarchy) -> Hierarchy:
@@ -71,8 +87,8 @@ def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
 
 
 def build_backbone(name: str, config: ModelConfig) -> nn.Module:
-    """The linen module of a name in `BACKBONES`."""
-    return BACKBONES[name](_resolved(config))
+    """The module of a name in `BACKBONES`."""
+    return Backbone(_resolved(config), name)
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict:

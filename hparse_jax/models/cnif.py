@@ -28,15 +28,9 @@ class CNIF(nn.Module):
         self.resnet = ResNet(self.config)
         self.embedding = ImageEmbedding(self.config)
 
-    def features(
-        self, images: Float[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the four blocks of the ResNet."""
-        return self.resnet(images, train)
-
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        blocks = self.features(images, train)
+        blocks = self.resnet(images, train)
         embedding = self.embedding(blocks, train)
         channels, dtype = embedding.shape[-1], self.config.dtype
         head = functools.partial(NodeHead, self.config, min(64, max(8, channels // 4)))

@@ -19,9 +19,10 @@ def scaled(channels: int, width: float) -> int:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm and, unless told otherwise, ReLU.
+    """Convolution, batch norm and, unless told otherwise, ReLU.
 
-    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), features].
+    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), features]. bias: the convolution has
+    one, which the norm makes redundant; one released layer does.
     """
 
     features: int
@@ -30,6 +31,7 @@ class ConvNorm(nn.Module):
     dilation: int = 1
     relu: bool = True
     dtype: str = "float32"
+    bias: bool = False
 
     @nn.compact
     def __call__(
@@ -39,6 +41,8 @@ class ConvNorm(nn.Module):
         kernel = self.param("kernel", kernel_init, shape)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = convolution(x, kernel, stride=self.stride, dilation=self.dilation)
+        if self.bias:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         x = BatchNorm(self.dtype, name="norm")(x, train)
         return nn.relu(x) if self.relu else x
 

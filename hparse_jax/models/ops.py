@@ -1,15 +1,15 @@
 """Array functions of the networks, and the one place that knows backends.
 
-Two sums have a second form for CPUs, where XLA compiles the plain one badly; which form a program
-contains is decided when it is lowered, so a CPU host can lower for a TPU. The other functions that
-were written with a CPU in mind have one form, and say why. Times quoted below: two cores, jax
-0.10.2, float32. GPUs and TPUs have not been measured.
+Two sums have a second form for CPUs, where XLA compiles the plain one badly; lowering decides which
+form a program contains, so a CPU host can lower for a TPU. Everything else has one form for all
+backends. Times quoted below: two cores, jax 0.10.2, float32; GPUs and TPUs have not been measured.
 
 Resampling is ours because `jax.image.scale_and_translate` computes sample positions in float32,
 which moves results by up to 2e-4 on maps of 473 pixels, and fails on maps of one pixel.
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -53,23 +53,21 @@ def shifted_convolution(
 ) -> Float[Array, "b h w o"]:
     """The 3x3 convolution of stride 1 as nine 1x1 products of shifted, cropped maps.
 
-    Skips what falls into the padding: on 30 x 30 pixels a quarter of the operations at dilation 6,
-    almost half at 12, two thirds at 18. That holds on any backend, so there is one form. On a CPU
-    2048 -> 256 channels with their gradients took 130 instead of 210 ms at dilation 6, 97 instead
-    of 125 ms at 12, 68 instead of 127 ms at 18. (It loses where narrow layers meet large maps: a
-    batch of 8 with 128 -> 64 channels 46 instead of 14 ms at dilation 6.)
+    Skips what falls into the padding, on any backend: on 30 x 30 pixels a quarter of the operations
+    at dilation 6, almost half at 12, two thirds at 18. On a CPU 2048 -> 256 channels with their
+    gradients took 130, 97 and 68 instead of 210, 125 and 127 ms. (Narrow layers on large maps lose:
+    a batch of 8 with 128 -> 64 channels took 46 instead of 14 ms at dilation 6.)
     """
     height, width = x.shape[1:3]
     total = jnp.einsum("bhwc,co->bhwo", x, kernel[1, 1])
-    for row in range(3):
-        for column in range(3):
-            dy, dx = (row - 1) * dilation, (column - 1) * dilation
-            if (row, column) == (1, 1) or abs(dy) >= height or abs(dx) >= width:
-                continue
-            seen = x[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
-            tap = jnp.einsum("bhwc,co->bhwo", seen, kernel[row, column])
-            rows, columns = (max(-dy, 0), max(dy, 0)), (max(-dx, 0), max(dx, 0))
-            total = total + jnp.pad(tap, ((0, 0), rows, columns, (0, 0)))
+    for row, column in itertools.product(range(3), repeat=2):
+        dy, dx = (row - 1) * dilation, (column - 1) * dilation
+        if (row, column) == (1, 1) or abs(dy) >= height or abs(dx) >= width:
+            continue
+        seen = x[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+        tap = jnp.einsum("bhwc,co->bhwo", seen, kernel[row, column])
+        rows, columns = (max(-dy, 0), max(dy, 0)), (max(-dx, 0), max(dx, 0))
+        total = total + jnp.pad(tap, ((0, 0), rows, columns, (0, 0)))
     return total
 
 
@@ -79,8 +77,8 @@ def grouped_convolution(
 ) -> Float[Array, "b h w group_outputs"]:
     """Convolution of stride 1 of each group of channels with its own kernel.
 
-    Its gradient is written out in one form for all backends: XLA's own gradient of the kernel took
-    50 times as long on a CPU (1.16 s instead of 24 ms for 20 groups of 16 channels).
+    Its gradient is written out: on a CPU XLA's own gradient of the kernel took 1.16 s instead of
+    24 ms for 20 groups of 16 channels.
     """
     return convolution(x, kernel, groups=groups)
 
@@ -104,15 +102,8 @@ def _grouped_backward(groups, saved, gradient):
 
     shifted = column_taps(by_group(x, features_in), side)
     gradient = by_group(gradient, features_out)
-    rows = [
-        jnp.einsum(
-            "vbhwk,vbhwo->kvo",
-            shifted[:, :, row : row + height],
-            gradient,
-            preferred_element_type=jnp.float32,
-        )
-        for row in range(side)
-    ]
+    product = functools.partial(jnp.einsum, "vbhwk,vbhwo->kvo", preferred_element_type=jnp.float32)
+    rows = [product(shifted[:, :, row : row + height], gradient) for row in range(side)]
     to_kernel = jnp.stack(rows).reshape(side, side, features_in, groups * features_out)
     return to_x, to_kernel.astype(kernel.dtype)
 
@@ -140,16 +131,14 @@ def max_pool(
     """Maximum over 3x3 windows, padding 1, as maxima of shifted maps.
 
     ceil: as torch's ceil_mode, an even side of n gives n / 2 + 1 outputs at stride 2, not n / 2.
-    One form for all backends: here equal values of a window, common after a ReLU, share its
-    gradient, which XLA's window maximum gives to one of them. On a CPU the gradient took a tenth of
-    the time of XLA's (2.3 instead of 22.6 ms for 8 x 129 x 97 x 16).
+    Equal values of a window, common after a ReLU, share its gradient, which XLA's window maximum
+    gives to one of them. On a CPU the gradient took 2.3 instead of 22.6 ms for 8 x 129 x 97 x 16.
     """
 
     def pool(x, axis):
-        size = -(-x.shape[axis] // stride)
-        more = int(ceil and (x.shape[axis] - 1) % stride > 0)
-        size += more
-        padding = [(int(i == axis), (1 + more) * int(i == axis)) for i in range(4)]
+        more = ceil and (x.shape[axis] - 1) % stride > 0
+        size = -(-x.shape[axis] // stride) + more
+        padding = [(1, 1 + more) if i == axis else (0, 0) for i in range(4)]
         x = jnp.pad(x, padding, constant_values=-jnp.inf)
         last = stride * (size - 1) + 1
         shifts = [jax.lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(3)]
@@ -193,18 +182,14 @@ def _windows_2x2(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 4 c"]:
 @jax.custom_vjp
 def pixel_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     """The mean over pixels."""
-    # On a CPU 0.1 ms instead of 2.0 ms for 60 x 60 x 512. The gradient is written out because the
-    # one of `platform_dependent` would keep what both forms keep.
-    return jax.lax.platform_dependent(x, cpu=_pixel_mean_by_product, default=_pixel_mean)
-
-
-def _pixel_mean(x):
-    return x.mean((1, 2))
-
-
-def _pixel_mean_by_product(x):
+    # On a CPU 0.1 instead of 2.0 ms for 60 x 60 x 512. The gradient is written out because the one
+    # of `platform_dependent` would keep what both forms keep.
     pixels = x.shape[1] * x.shape[2]
-    return jnp.ones(pixels, x.dtype) @ x.reshape(x.shape[0], pixels, -1) / pixels
+    return jax.lax.platform_dependent(
+        x,
+        cpu=lambda x: jnp.ones(pixels, x.dtype) @ x.reshape(len(x), pixels, -1) / pixels,
+        default=lambda x: x.mean((1, 2)),
+    )
 
 
 def _pixel_mean_backward(x, gradient):
@@ -217,17 +202,11 @@ pixel_mean.defvjp(lambda x: (pixel_mean(x), x), _pixel_mean_backward)
 
 def column_sums(x: Float[Array, "*n c"]) -> Float[Array, " c"]:
     """Sums over all but the channels."""
-    # On a CPU 0.16 ms instead of 0.94 ms for 25,480 x 64.
+    # On a CPU 0.16 instead of 0.94 ms for 25,480 x 64.
     x = x.reshape(-1, x.shape[-1])
-    return jax.lax.platform_dependent(x, cpu=_column_sums_by_product, default=_column_sums)
-
-
-def _column_sums(x):
-    return x.sum(0)
-
-
-def _column_sums_by_product(x):
-    return jnp.ones(len(x)) @ x
+    return jax.lax.platform_dependent(
+        x, cpu=lambda x: jnp.ones(len(x)) @ x, default=lambda x: x.sum(0)
+    )
 
 
 # Resampling and colours

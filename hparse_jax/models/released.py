@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import BatchNorm, Conv, ConvNorm
-from hparse_jax.models.ops import convolution, pixel_mean, resize
+from hparse_jax.models.layers import Conv, ConvNorm
+from hparse_jax.models.ops import pixel_mean, resize
 from hparse_jax.models.output import ParserOutput, direct_level
 from hparse_jax.models.resnet import ResNet
 
@@ -32,22 +32,16 @@ class ReleasedCNIF(nn.Module):
         self.resnet = ResNet(self.config, ceil_pool=True)
         self.context = Context(self.config.dtype)
 
-    def features(
-        self, images: Float[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the four blocks of the ResNet."""
-        return self.resnet(images, train)
-
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
         dtype = self.config.dtype
-        blocks = self.features(images, train)
+        blocks = self.resnet(images, train)
         context = resize(self.context(blocks[3], train), blocks[1].shape[1:3])
         parts, *coarse = (len(level.nodes) for level in self.hierarchy.levels)
         maps = [PartHead(parts, dtype, name="level1")(context, blocks, train)]
         for level, nodes in enumerate(coarse, 2):
             maps.append(CoarseHead(nodes, dtype, name=f"level{level}")(context, blocks[1], train))
-        x = BiasedConvNorm(512, dtype, name="auxiliary")(blocks[2], train)
+        x = ConvNorm(512, bias=True, dtype=dtype, name="auxiliary")(blocks[2], train)
         logits = Conv(parts, 1, relu=False, dtype=dtype, name="auxiliary_logits")(x)
         return ParserOutput(tuple(map(direct_level, maps)), {"aux": logits.astype(jnp.float32)})
 
@@ -115,18 +109,3 @@ class CoarseHead(nn.Module):
         gate = nn.sigmoid(nn.Dense(256, name="excite")(gate))
         x = x * gate[:, None, None, :].astype(x.dtype)
         return Conv(self.nodes, 1, relu=False, dtype=self.dtype, name="logits")(x)
-
-
-class BiasedConvNorm(nn.Module):
-    """3x3 convolution that has a bias besides its batch norm, ReLU."""
-
-    features: int
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w features"]:
-        shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x = convolution(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
-        return nn.relu(BatchNorm(self.dtype, name="norm")(x, train))

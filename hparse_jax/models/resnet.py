@@ -8,6 +8,10 @@ from hparse_jax.models.layers import ConvNorm, scaled
 from hparse_jax.models.ops import max_pool
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # per block
+STEMS = {  # (channels, kernel, stride) of each convolution
+    "deep": ((64, 3, 2), (64, 3, 1), (128, 3, 1)),
+    "conv7": ((64, 7, 2),),
+}
 
 
 class Residual(nn.Module):
@@ -57,18 +61,10 @@ class ResNet(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         config = self.config
-
-        def stem(x, channels, kernel, stride, name):
-            features = scaled(channels, config.width)
-            return ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)(x, train)
-
         x = images.astype(config.dtype)
-        if config.stem == "deep":
-            x = stem(x, 64, 3, 2, "stem1")
-            x = stem(x, 64, 3, 1, "stem2")
-            x = stem(x, 128, 3, 1, "stem3")
-        else:
-            x = stem(x, 64, 7, 2, "stem1")
+        for number, (channels, kernel, stride) in enumerate(STEMS[config.stem], 1):
+            features, name = scaled(channels, config.width), f"stem{number}"
+            x = ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)(x, train)
         x = max_pool(x, ceil=self.ceil_pool)
 
         strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
@@ -87,17 +83,3 @@ class ResNet(nn.Module):
                 )(x, train)
             outputs.append(x)
         return tuple(outputs)
-
-
-class ResNetBackbone(nn.Module):
-    """A ResNet by itself: images [b, h, w, 3], normalised -> the outputs of the four blocks."""
-
-    config: ModelConfig
-
-    def setup(self):
-        self.resnet = ResNet(self.config)
-
-    def __call__(
-        self, images: Float[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        return self.resnet(images, train)

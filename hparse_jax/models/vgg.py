@@ -4,7 +4,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.layers import Conv, scaled
+from hparse_jax.models.layers import Conv, ConvNorm, scaled
 from hparse_jax.models.ops import max_pool, max_pool_2x2
 
 LAYERS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions) of a block
@@ -16,14 +16,18 @@ class VGG(nn.Module):
     atrous: pooling over 3x3, centred, with stride 2 after blocks 1 to 3 and stride 1 after block 4,
     and dilation 2 in block 5: blocks 4 and 5 at stride 8 (DeepLab). Otherwise pooling over 2x2,
     stride 2, after blocks 1 to 4, odd sides rounded up; or down, as torchvision's network does.
+    norm: batch norm instead of biases, as in SegNet.
     """
 
     config: ModelConfig
     atrous: bool = False
     round_down: bool = False
+    norm: bool = False
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
+    def __call__(
+        self, images: Float[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
         config = self.config
         x = images.astype(config.dtype)
         outputs = []
@@ -32,7 +36,10 @@ class VGG(nn.Module):
             dilation = 2 if self.atrous and block == 5 else 1
             for layer in range(1, layers + 1):
                 name = f"conv{block}_{layer}"
-                x = Conv(features, dilation=dilation, dtype=config.dtype, name=name)(x)
+                if self.norm:
+                    x = ConvNorm(features, dtype=config.dtype, name=name)(x, train)
+                else:
+                    x = Conv(features, dilation=dilation, dtype=config.dtype, name=name)(x)
             outputs.append(x)
             if block == 5:
                 break
@@ -40,17 +47,3 @@ class VGG(nn.Module):
                 x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
             x = max_pool(x, stride=2 if block < 4 else 1) if self.atrous else max_pool_2x2(x)
         return tuple(outputs)
-
-
-class VGGBackbone(nn.Module):
-    """VGG-16 by itself, as torchvision's: normalised images -> the five blocks' outputs."""
-
-    config: ModelConfig
-
-    def setup(self):
-        self.vgg = VGG(self.config, round_down=True)
-
-    def __call__(
-        self, images: Float[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        return self.vgg(images)

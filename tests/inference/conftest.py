@@ -44,7 +44,7 @@ class Pixels(nn.Module):
         ]
         return ParserOutput(tuple(levels), None)
 
-    def features(self, images):
+    def resnet(self, images):
         return tuple(images[:, ::s, ::s] for s in (4, 8, 16, 16))
 
 

@@ -47,7 +47,8 @@ def shapes(module, size=(65, 49)):
 
     def all_of(x):
         output, variables = module.init_with_output(jax.random.key(0), x)
-        blocks = module.apply(variables, x, method="features")
+        backbone = NETWORKS[module.config.name].backbone
+        blocks = module.apply(variables, x, method=lambda m, x: getattr(m, backbone)(x))
         return [vars(level) for level in output.levels], variables, blocks
 
     return jax.eval_shape(all_of, images)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from plain_cnif import reference
 from random_variables import random_variables
 
@@ -14,6 +15,7 @@ from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy, Level
 from hparse_jax.models import build_model
 from hparse_jax.models.cnif import CNIF
+from hparse_jax.models.context import ImageEmbedding
 from hparse_jax.models.fusion import FusionNetwork, StaticFusion
 
 LIP = hparse_jax.get_hierarchy("lip")
@@ -30,14 +32,20 @@ FOUR_LEVELS = Hierarchy(
 )
 
 
-class WithoutBackbone(CNIF):
-    """CNIF on the images' own pixels instead of the blocks of a ResNet, which would be compiled."""
+class Pixels(nn.Module):
+    """The images' own pixels instead of the blocks of a ResNet, which would be compiled."""
 
-    def features(self, images, train=False):
+    def __call__(self, images, train):
         strides_and_copies = ((4, 2), (8, 6), (16, 8), (16, 8))
         return tuple(
             jnp.tile(images[:, ::stride, ::stride], copies) for stride, copies in strides_and_copies
         )
+
+
+class WithoutBackbone(CNIF):
+    def setup(self):
+        self.resnet = Pixels()
+        self.embedding = ImageEmbedding(self.config)
 
 
 @pytest.mark.parametrize(

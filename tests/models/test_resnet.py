@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import pytest
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.resnet import ResNetBackbone
+from hparse_jax.models.resnet import ResNet
 
 
 @functools.cache
 def blocks_and_variables(**settings):
     """Shapes alone: nothing is computed."""
-    backbone = ResNetBackbone(ModelConfig(dtype="float32", **settings))
+    backbone = ResNet(ModelConfig(dtype="float32", **settings))
     images = jax.ShapeDtypeStruct((1, 97, 65, 3), jnp.float32)
     return jax.eval_shape(lambda x: backbone.init_with_output(jax.random.key(0), x), images)
 
@@ -51,7 +51,7 @@ def test_strides_beyond_the_output_stride_become_dilations(output_stride, multi_
     config = ModelConfig(
         depth=18, width=0.125, dtype="float32", output_stride=output_stride, multi_grid=multi_grid
     )
-    backbone = ResNetBackbone(config)
+    backbone = ResNet(config)
     images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
     variables = jax.eval_shape(backbone.init, jax.random.key(0), images)
     jaxpr = str(jax.make_jaxpr(backbone.apply)(variables, images))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.vgg import VGG, VGGBackbone
+from hparse_jax.models.vgg import VGG
 
 
 @pytest.mark.parametrize("atrous", [False, True])
@@ -21,7 +21,7 @@ def test_vggs_blocks_have_their_strides_and_dilation(atrous):
 
 
 def test_the_backbone_rounds_odd_sides_down_and_has_torchvisions_parameters():
-    backbone = VGGBackbone(ModelConfig(dtype="float32"))
+    backbone = VGG(ModelConfig(dtype="float32"), round_down=True)
     images = jax.ShapeDtypeStruct((1, 65, 47, 3), jnp.float32)
     blocks, variables = jax.eval_shape(
         lambda x: backbone.init_with_output(jax.random.key(0), x), images

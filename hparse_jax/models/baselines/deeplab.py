@@ -49,20 +49,14 @@ class DeepLabV2(nn.Module):
     hierarchy: Hierarchy
 
     def setup(self):
-        leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(self.config, atrous=True)
-        self.branches = {
-            f"rate{rate}": Classifier(self.config, leaves, rate, name=f"rate{rate}")
-            for rate in _RATES
-        }
 
+    @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        x = max_pool(self.features(images)[4], stride=1)
-        return leaf_output(sum(branch(x, train)[0] for branch in self.branches.values()))
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of VGG's five blocks."""
-        return self.vgg(images)
+        x = max_pool(self.vgg(images)[4], stride=1)
+        leaves = len(self.hierarchy.levels[0].nodes)
+        branches = [Classifier(self.config, leaves, r, name=f"rate{r}") for r in _RATES]
+        return leaf_output(sum(branch(x, train)[0] for branch in branches))
 
 
 class Attention(nn.Module):
@@ -107,11 +101,7 @@ class Attention(nn.Module):
         self, images: Float[Array, "b h w 3"], train: bool
     ) -> tuple[Float[Array, "b h2 w2 leaves"], Float[Array, "b h2 w2 f"]]:
         """DeepLab-LargeFOV at one scale: (leaf logits, fc7's features), at stride 8."""
-        return self.classifier(max_pool(self.features(images)[4], stride=1), train)
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of VGG's five blocks at one scale."""
-        return self.vgg(images)
+        return self.classifier(max_pool(self.vgg(images)[4], stride=1), train)
 
 
 def input_side(side: int, scale: float) -> int:

@@ -42,7 +42,7 @@ class FCN8s(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        pool3, pool4, pool5 = map(max_pool_2x2, self.features(images)[2:])
+        pool3, pool4, pool5 = map(max_pool_2x2, self.vgg(images)[2:])
         x = self.dropout(self.fc6(pool5), deterministic=not train)
         x = self.dropout(self.fc7(x), deterministic=not train)
         scores = (self.score_fc7(x), self.score_pool4(pool4), self.score_pool3(pool3))
@@ -50,10 +50,6 @@ class FCN8s(nn.Module):
         logits = self.double_fc7(seven, four.shape[1:3]) + four
         logits = self.double_pool4(logits, three.shape[1:3]) + three
         return leaf_output(_align_corners(logits, images.shape[1:3]))
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of VGG's five blocks, before their pooling."""
-        return self.vgg(images)
 
 
 class Double(nn.Module):

@@ -1,14 +1,14 @@
 """SegNet (Badrinarayanan et al. 2017): VGG-16 and its mirror, which unpools where VGG pooled."""
 
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import Conv, ConvNorm, scaled
 from hparse_jax.models.ops import max_pool_with_indices, max_unpool
 from hparse_jax.models.output import ParserOutput, leaf_output
-from hparse_jax.models.vgg import LAYERS
+from hparse_jax.models.vgg import LAYERS, VGG
 
 
 class SegNet(nn.Module):
@@ -23,52 +23,17 @@ class SegNet(nn.Module):
     hierarchy: Hierarchy
 
     def setup(self):
-        self.vgg = Encoder(self.config)
+        self.vgg = VGG(self.config, norm=True)
         self.decoder = Decoder(self.config, len(self.hierarchy.levels[0].nodes))
 
     def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
-        blocks, x, indices = self.vgg(images, train)
-        sizes = [block.shape[1:3] for block in blocks]
-        return leaf_output(self.decoder(x, indices, sizes, train))
-
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b _ _ _"], ...]:
-        """The outputs of the encoder's five blocks, before their pooling."""
-        return self.vgg(images, False)[0]
-
-
-class Encoder(nn.Module):
-    """VGG-16's convolutions with batch norm: images -> (blocks, pooled, indices).
-
-    The outputs of the five blocks, the last one pooled, and the pooling indices of each.
-    """
-
-    config: ModelConfig
-
-    @nn.compact
-    def __call__(
-        self, images: Float[Array, "b h w 3"], train: bool
-    ) -> tuple[
-        tuple[Float[Array, "b _ _ _"], ...],
-        Float[Array, "b h2 w2 c"],
-        tuple[Int[Array, "b _ _ _"], ...],
-    ]:
-        x = images.astype(self.config.dtype)
-        blocks, indices = [], []
-        for block, (channels, layers) in enumerate(LAYERS, 1):
-            features = scaled(channels, self.config.width)
-            for layer in range(1, layers + 1):
-                name = f"conv{block}_{layer}"
-                x = ConvNorm(features, dtype=self.config.dtype, name=name)(x, train)
-            blocks.append(x)
-            x, index = max_pool_with_indices(x)
-            indices.append(index)
-        return tuple(blocks), x, tuple(indices)
+        return leaf_output(self.decoder(self.vgg(images, train), train))
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror: block 5's pooled output -> leaf logits at the images' size.
+    """The encoder's mirror: its blocks' outputs -> leaf logits at the images' size.
 
-    indices, sizes: pooling indices of the five blocks, and their sizes before pooling.
+    Reads of blocks 1 to 4 the pooling indices alone, of block 5 the pooled values too.
     """
 
     config: ModelConfig
@@ -76,17 +41,15 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "b h2 w2 c"],
-        indices: tuple[Int[Array, "b _ _ _"], ...],
-        sizes: list[tuple[int, int]],
-        train: bool,
+        self, blocks: tuple[Float[Array, "b _ _ _"], ...], train: bool
     ) -> Float[Array, "b h w leaves"]:
         dtype = self.config.dtype
+        pooled, indices = zip(*map(max_pool_with_indices, blocks), strict=True)
+        x = pooled[-1]
         for block in range(5, 0, -1):
             channels, layers = LAYERS[block - 1]
             below = LAYERS[max(0, block - 2)][0]
-            x = max_unpool(x, indices[block - 1], sizes[block - 1])
+            x = max_unpool(x, indices[block - 1], blocks[block - 1].shape[1:3])
             for layer in range(layers, 0, -1):
                 if (block, layer) == (1, 1):
                     break
