@@ -4,6 +4,7 @@ The only file that imports orbax. Weights and optimizer are stored apart, so tha
 weights alone.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -48,7 +49,7 @@ class Run:
     variables: dict
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager):
     """The checkpoints of a run in training: saved in the background, the newest ones kept."""
 
     def __init__(self, workdir: str | os.PathLike, keep: int):
@@ -85,14 +86,8 @@ class Checkpoints:
         """Until the save in progress is complete on disk."""
         self._checkpointer.wait()
 
-    def close(self) -> None:
-        self._checkpointer.close()
-
-    def __enter__(self):
-        return self
-
     def __exit__(self, *_):
-        self.close()
+        self._checkpointer.close()
 
 
 def _stored(state: TrainState) -> dict:

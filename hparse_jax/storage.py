@@ -39,6 +39,13 @@ def write_json(path: str | os.PathLike, tree: object) -> None:
     write_bytes(path, (json.dumps(tree, indent=1) + "\n").encode())
 
 
+def check_folder(path: pathlib.Path, argument: str) -> None:
+    """Raises InputError naming the argument when a file stands where `path` or a parent would be."""
+    for folder in (path, *path.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{argument}: {folder} is a file; give the path of a folder")
+
+
 def is_safe_name(name: str) -> bool:
     """Whether a relative path stays below the folder it is joined to."""
     parts = name.replace("\\", "/").split("/")

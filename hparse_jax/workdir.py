@@ -11,7 +11,7 @@ import pathlib
 from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
-from hparse_jax.storage import write_json
+from hparse_jax.storage import check_folder, write_json
 
 CHECKPOINTS = "checkpoints"
 _SETTINGS = ("config.json", "hierarchy.json")
@@ -97,7 +97,7 @@ def write_backbone(folder: str | os.PathLike, settings: BackboneSettings) -> Non
 def check_new(folder: str | os.PathLike) -> None:
     """Raises InputError for a folder that weights cannot be imported into."""
     folder = pathlib.Path(folder)
-    _check_folder(folder)
+    check_folder(folder, "workdir")
     if any((folder / CHECKPOINTS).glob("*")):
         raise InputError(f"{folder}: has checkpoints already; give a new folder")
 
@@ -109,7 +109,7 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
     settings may be replaced.
     """
     folder = pathlib.Path(folder)
-    _check_folder(folder)
+    check_folder(folder, "workdir")
     if is_backbone(folder):
         raise InputError(f"{folder}: holds an imported backbone; give another folder")
     if not any(path.name.isdigit() for path in (folder / CHECKPOINTS).glob("*")):
@@ -130,14 +130,6 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
             f"{folder}: holds a run with {'; '.join(different)}; use another folder or the same "
             "settings"
         )
-
-
-def _check_folder(folder: pathlib.Path) -> None:
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise InputError(f"{path}: is a file; give a folder for the workdir")
-            return
 
 
 def _read(folder: pathlib.Path, name: str) -> dict:

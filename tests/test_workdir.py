@@ -95,5 +95,5 @@ def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, name):
     (tmp_path / "mine.json").write_text("{}")
     for check in (lambda folder: claim(folder, Config(), LIP), check_new):
-        with pytest.raises(InputError, match=r"mine\.json: is a file; give a folder"):
+        with pytest.raises(InputError, match=r"mine\.json is a file; give the path of a folder"):
             check(tmp_path / name)

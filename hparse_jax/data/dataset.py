@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, get_hierarchy, hierarchy_from_json, shipped_hierarchies
-from hparse_jax.storage import read_ahead
+from hparse_jax.storage import check_folder, read_ahead
 
 VERSION = "1.0.0"
 _THREADS = 4  # that decode in `BuiltDataset.photos`
@@ -106,12 +106,7 @@ class BuiltDataset:
 def dataset_folder(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
     """DATA_DIR/NAME/1.0.0, built or not. Raises InputError when a file is in its place."""
     folder = pathlib.Path(data_dir).absolute() / name / VERSION
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise InputError(
-                f"data_dir={data_dir}: {path} is a file; give a folder, the one that holds the "
-                "built datasets"
-            )
+    check_folder(folder, f"data_dir={data_dir}")
     return folder
 
 

@@ -1,5 +1,6 @@
 """The metrics of a run: metrics.jsonl always, TensorBoard too when it is installed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ except ImportError:
     SummaryWriter = None
 
 
-class Writer:
+class Writer(contextlib.AbstractContextManager):
     """Appends one JSON object a line to DIR/metrics.jsonl.
 
     start_step: lines of later steps, left by a run that stopped after its last checkpoint, are
@@ -36,16 +37,10 @@ class Writer:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def __exit__(self, *_):
         self._file.close()
         if self._board is not None:
             self._board.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 def _step_of(line: str) -> int | float:
