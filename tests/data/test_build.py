@@ -45,7 +45,7 @@ def test_a_folder_without_a_dataset_in_it_is_not_taken_for_one(raw, tmp_path):
 @pytest.mark.parametrize("below", ["", "data"])
 def test_a_data_dir_that_is_a_file_is_told_so(raw, tmp_path, below):
     file = write(tmp_path / "file", "")
-    expected = re.escape(f"data_dir={file / below}: {file} is a file; give the path of a folder")
+    expected = re.escape(f"data_dir={file / below}: {file} is a file; give the path")
     with pytest.raises(InputError, match=expected):
         build("fashion_clothing", file / below, raw)
 

@@ -197,9 +197,7 @@ def test_a_data_dir_that_is_a_file_is_told_so(tmp_path, below):
     file = write(tmp_path / "file", "")
     with pytest.raises(InputError) as caught:
         BuiltDataset("lip", file / below)
-    assert str(caught.value).startswith(
-        f"data_dir={file / below}: {file} is a file; give the path of a folder"
-    )
+    assert str(caught.value).startswith(f"data_dir={file / below}: {file} is a file; give the path")
 
 
 @pytest.mark.parametrize(
