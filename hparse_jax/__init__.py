@@ -22,4 +22,4 @@ def load_parser(workdir_or_file, step=None, scales=None, flip=False, **options):
     """A trained parser: `parser(image)` labels every pixel; see `inference.predictor`."""
     from hparse_jax.inference import predictor  # here: importing the package stays quick
 
-    return predictor.load_parser(workdir_or_file, step, scales, flip, **options)
+    return predictor.load_parser(workdir_or_file, step, scales=scales, flip=flip, **options)

@@ -40,7 +40,7 @@ def write_json(path: str | os.PathLike, tree: object) -> None:
 
 
 def check_folder(path: pathlib.Path, argument: str) -> None:
-    """Raises InputError naming the argument when a file stands where `path` or a parent would be."""
+    """Raises InputError naming the argument when a file is in the place of `path` or a parent."""
     for folder in (path, *path.parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{argument}: {folder} is a file; give the path of a folder")

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
     scales = inference_flags.scales()
     predictor = load_parser(
-        values.workdir, values.step, scales, values.flip, max_side=values.max_side
+        values.workdir, values.step, scales=scales, flip=values.flip, max_side=values.max_side
     )
     if not isinstance(predictor, Predictor):
         raise InputError(

@@ -111,14 +111,16 @@ class MultiScalePredictor:
         self, prediction: Prediction, index: int, level: int
     ) -> Float[np.ndarray, "h w n"]:
         """The averaged logits of photo `index` of a batch, at the size of its label maps."""
+        rows, width = np.arange(prediction.output_bucket[0]), prediction.output_bucket[1]
         mean = _mean_logits(
             tuple(x[index : index + 1] for x in prediction.logits[level]),
             prediction.sizes[index : index + 1],
             prediction.output_sizes[index : index + 1],
-            bucket=prediction.bucket,
-            output_bucket=prediction.output_bucket,
-            views=self._views,
-            swap=self._swaps[level],
+            rows,
+            prediction.bucket,
+            width,
+            self._views,
+            self._swaps[level],
         )
         height, width = prediction.output_sizes[index]
         return np.asarray(mean)[0, :height, :width]  # on the host: no program per size
@@ -175,12 +177,6 @@ def _label_maps(
     return tuple(jnp.moveaxis(s, 0, 1).reshape(s.shape[1], -1, width)[:, :height] for s in strips)
 
 
-@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swap"))
-def _mean_logits(logits, sizes, output_sizes, *, bucket, output_bucket, views, swap) -> Array:
-    height, width = output_bucket
-    return _average(logits, sizes, output_sizes, jnp.arange(height), bucket, width, views, swap)
-
-
 def _average(
     maps: tuple,
     sizes: Int[Array, "b 2"],
@@ -210,6 +206,9 @@ def _average(
         )
         total = total + _resample(x.astype(jnp.float32), along_rows, along_columns)
     return total / len(views)
+
+
+_mean_logits = jax.jit(_average, static_argnums=(4, 5, 6, 7))
 
 
 def view_side(side: int, scale: float) -> int:

@@ -54,22 +54,18 @@ class Result:
 
         level: its index, 0 is the finest, or its name. Raises InputError for another one.
         """
-        logits = self._logits(self._level_index(level))
+        names = [level.name for level in self.hierarchy.levels]
+        index = names.index(level) if level in names else level
+        if index not in range(len(names)):
+            raise InputError(
+                f"level {level!r}: this parser has levels 0..{len(names) - 1}: {', '.join(names)}"
+            )
+        logits = self._logits(index)
         height, width = self.labels.shape
         if logits.shape[:2] != (height, width):
             logits = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
         exponentials = np.exp(logits - logits.max(-1, keepdims=True))
         return exponentials / exponentials.sum(-1, keepdims=True)
-
-    def _level_index(self, level: int | str) -> int:
-        names = [level.name for level in self.hierarchy.levels]
-        if level in names:
-            return names.index(level)
-        if isinstance(level, int | np.integer) and 0 <= level < len(names):
-            return int(level)
-        raise InputError(
-            f"level {level!r}: this parser has levels 0..{len(names) - 1}: {', '.join(names)}"
-        )
 
 
 class Predictor:
@@ -223,18 +219,13 @@ class Backbone:
 
 
 def load_parser(
-    workdir_or_file: str | os.PathLike,
-    step: int | None = None,
-    scales: tuple[float, ...] | None = None,
-    flip: bool = False,
-    side: int | None = None,
-    max_side: int | None = MAX_SIDE,
+    workdir_or_file: str | os.PathLike, step: int | None = None, **options
 ) -> Predictor | Backbone:
     """The parser that a training run made; of an imported backbone its features alone.
 
     workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
-    step: of the checkpoint, default the last. The other arguments: see `Predictor`.
-    Raises InputError when there is no such run or checkpoint.
+    step: of the checkpoint, default the last. options: scales, flip, side and max_side of
+    `Predictor`. Raises InputError when there is no such run or checkpoint.
     """
     path = pathlib.Path(workdir_or_file)
     if path.parent.name == "checkpoints" and path.name.isdigit():
@@ -244,17 +235,8 @@ def load_parser(
     if is_backbone(path):
         return Backbone(*load_backbone(path))
     run = load_run(path, step)
-    return Predictor(
-        build_model(run.config.model, run.hierarchy),
-        run.variables,
-        run.config,
-        run.hierarchy,
-        step=run.step,
-        scales=scales,
-        flip=flip,
-        side=side,
-        max_side=max_side,
-    )
+    model = build_model(run.config.model, run.hierarchy)
+    return Predictor(model, run.variables, run.config, run.hierarchy, step=run.step, **options)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
