@@ -61,7 +61,8 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         if (checkpoints.latest or 0) >= total:
             _say(f"{workdir}: finished, {checkpoints.latest} of {total} steps are done")
             return 0
-        _say(f"{photos} photos, {total} steps of {config.batch_size}, {mesh.size} devices")
+        devices = f"{mesh.size} device{'s' * (mesh.size > 1)}"
+        _say(f"{photos} photos, {total} steps, batch size {config.batch_size}, {devices}")
         state = create_state(model, config, mesh, total)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
