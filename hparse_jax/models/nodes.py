@@ -114,7 +114,7 @@ def gated_convolution(
 
 
 def node_convolution(
-    x: Float[Array, "b h w node_inputs"], kernel: Float[Array, "k k i copies o"]
+    x: Float[Array, "b h w node_inputs"], kernel: Float[Array | np.ndarray, "k k i copies o"]
 ) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's own i channels with its own kernel, or with the one there is."""
     nodes = x.shape[-1] // kernel.shape[2]
