@@ -66,7 +66,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         return None if latest is None else latest.step
 
     def save(self, state: TrainState, step: int) -> None:
-        """Starts saving; returns as soon as the state may be changed. A saved step is left."""
+        """Starts saving; returns as soon as the state may be changed. Does nothing when that step is saved already."""
         if self.latest != step:
             self._checkpointer.save_checkpointables_async(step, _stored(state), force=True)
 
@@ -140,7 +140,7 @@ def _save_weights(workdir: str | os.PathLike, variables: dict) -> None:
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
     """Config, hierarchy and weights of a run, at its newest or the given step.
 
-    Weights come replicated on the first local device. Raises InputError when the folder holds no
+    Weights are placed on the first local device. Raises InputError when the folder holds no
     run, or not that step.
     """
     config, hierarchy = read_settings(workdir)
@@ -159,7 +159,7 @@ def _load_weights(
 ) -> tuple[int, dict]:
     folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
     if not folder.is_dir():
-        raise InputError(f"{workdir}: no checkpoints yet; train first: hparse train --workdir")
+        raise InputError(f"{workdir}: no checkpoints yet; train the run first")
     with orbax.training.Checkpointer(folder) as checkpointer:
         steps = [checkpoint.step for checkpoint in checkpointer.checkpoints]
         if not steps:

@@ -50,7 +50,9 @@ class ModelConfig:
         ("deep", "conv7"),
     )
     width: float = setting(1.0, "multiplier of every channel count", "above 0")
-    multi_grid: bool = setting(False, "block 4 dilated 2, 4, 8, at output stride 8 twice as much")
+    multi_grid: bool = setting(
+        False, "dilations of block 4: 2, 4, 8; twice that at output stride 8"
+    )
     hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")
     top_down: bool = setting(True, "top-down inference (Eq. 12)")
@@ -117,7 +119,7 @@ class Config:
     data_dir: str = setting("data", "folder where `hparse build` wrote the dataset")
     batch_size: int = setting(40, "images per step, over all devices of all processes", "above 0")
     accumulate: int = setting(1, "micro-batches per step, gradients accumulated", "above 0")
-    steps: int = setting(0, "length of the run; 0: as many steps as epochs gives", "from 0 up")
+    steps: int = setting(0, "length of the run; 0: derived from epochs", "from 0 up")
     epochs: int = setting(150, "passes over the training split, when steps is 0", "from 0 up")
     crop: tuple[int, int] = setting((473, 473), "training crop: height, width, pixels", "above 0")
     scale: tuple[float, float] = setting(
@@ -125,7 +127,7 @@ class Config:
     )
     flip: bool = setting(True, "random horizontal flip of training photos, probability 0.5")
     mean: tuple[float, float, float] = setting(
-        (123.675, 116.28, 103.53), "subtracted from the photos, RGB 0 to 255; also the padding"
+        (123.675, 116.28, 103.53), "subtracted from the photos, RGB 0 to 255; also fills padding"
     )
     std: tuple[float, float, float] = setting(
         (58.395, 57.12, 57.375), "the photos are divided by it, RGB 0 to 255", "above 0"
@@ -214,7 +216,7 @@ def validate(config: Config) -> None:
         _wrong("scale", config.scale, "smallest,largest")
     if config.steps == 0 and config.epochs == 0:
         _wrong("epochs", 0, "above 0 when config.steps is 0")
-    if config.loss.structure_stride >= min(config.crop):
+    if config.loss.structure != "none" and config.loss.structure_stride >= min(config.crop):
         _wrong("loss.structure_stride", config.loss.structure_stride, "less than config.crop")
     if config.batch_size % config.accumulate:
         _wrong("accumulate", config.accumulate, f"a divisor of batch_size {config.batch_size}")

@@ -24,8 +24,8 @@ def parsing_loss(
 
     Logits are resized to the labels; each term is the mean over the batch's valid pixels (label not
     255) and 0 when there are none. A level with direct inference alone has one term.
-    valid_pixels: divide by this count instead of the batch's own, so that the losses of the pieces
-    of a batch add up to the loss of the whole. Labels must be the hierarchy's: the data stream
+    valid_pixels: divide by this count instead of the batch's own, so that the losses of
+    micro-batches add up to the loss of the whole. Labels must be the hierarchy's: the data stream
     checks them.
     With config.structure every pixel's cross-entropy, in all terms, is multiplied by the joint
     error of its image (see `structure_weights`), through which no gradient flows.

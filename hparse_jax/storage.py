@@ -40,7 +40,7 @@ def write_json(path: str | os.PathLike, tree: object) -> None:
 
 
 def check_folder(path: pathlib.Path, argument: str) -> None:
-    """Raises InputError naming the argument when a file is in the place of `path` or a parent."""
+    """Raises InputError naming the argument if `path` or a parent of it is a file."""
     for folder in (path, *path.parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{argument}: {folder} is a file; give the path of a folder")

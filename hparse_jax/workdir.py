@@ -100,6 +100,8 @@ def check_new(folder: str | os.PathLike) -> None:
     check_folder(folder, "workdir")
     if any((folder / CHECKPOINTS).glob("*")):
         raise InputError(f"{folder}: has checkpoints already; give a new folder")
+    if any((folder / name).exists() for name in (*_SETTINGS, _BACKBONE)):
+        raise InputError(f"{folder}: has settings of a run or a backbone; give a new folder")
 
 
 def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> None:

@@ -35,9 +35,8 @@ ORDER = (
 BESIDE = {"hierarchy": {"config"}}  # above it in the list, yet not imported either
 # Backends are known to the array functions, and chosen once when a network or a predictor is made.
 KNOW_BACKENDS = {"models/ops.py", "models/build.py", "inference/predictor.py"}
-# Printing and flags belong to commands/ and __main__. Exceptions: the two long-running loops print
-# their own progress.
-PRINT = {"training/train.py", "data/build.py"}
+# Printing and flags belong to commands/ and __main__; the training loop prints its progress.
+PRINT = {"training/train.py"}
 KNOW_NETWORKS = {"models/build.py", "config.py"}
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -91,6 +91,12 @@ def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):
         read_settings(tmp_path)
 
 
+def test_weights_are_not_imported_beside_the_settings_of_a_run(tmp_path):
+    write_settings(tmp_path, Config(), LIP)
+    with pytest.raises(InputError, match="has settings of a run or a backbone; give a new folder"):
+        check_new(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["mine.json", "mine.json/run"])
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, name):
     (tmp_path / "mine.json").write_text("{}")

@@ -18,16 +18,15 @@ _SHOWN = 20  # problems that stop a build; --check lists all
 def define_flags() -> None:
     """The flags of `hparse build DATASET`."""
     flags.DEFINE_string("manual_dir", None, "The dataset's raw folder, or its parent.")
-    flags.DEFINE_string("data_dir", "data", "Where the built datasets lie.")
+    flags.DEFINE_string("data_dir", "data", "Folder of the built datasets.")
     flags.DEFINE_bool("check", False, "Only read the raw files and list every problem.")
-    flags.DEFINE_bool("skip-bad", False, "Leave out what has a problem, and list it in metadata.")
+    flags.DEFINE_bool("skip_bad", False, "Leave out what has a problem, and list it in metadata.")
     flags.DEFINE_bool(
         "report", False, f"Write {REPORT} beside the files: classes and samples (needs matplotlib)."
     )
     flags.DEFINE_string("hierarchy", None, "For `folder`: the file of its classes (.json, .py).")
     flags.DEFINE_string("name", "folder", "For `folder`: the dataset's name, for config.dataset.")
     flags.DEFINE_string("beam", None, "Options of an Apache Beam pipeline that writes the files.")
-    flags.DEFINE_alias("skip_bad", "skip-bad")
 
 
 def main(argv: list[str]) -> int:

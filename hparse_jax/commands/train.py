@@ -85,7 +85,7 @@ def _check_fields(arguments: list[str]) -> None:
         override = re.match("--?(?:no)?config\\.([^=]*)", argument)
         if not override:
             continue
-        field = override[1]
+        field = override[1].replace("-", "_")
         if not config_given:
             raise UsageError(f"give --config=FILE before --config.{field}")
         if field not in known:

@@ -1,7 +1,7 @@
 """Photographs of mixed sizes in batches of a few sizes, so that few programs serve all of them.
 
-Compiled programs have fixed shapes. A photograph lies in the top left corner of a bucket, a canvas
-from a short ladder of sizes; its own size travels with it as a number.
+Compiled programs have fixed shapes. A photograph is placed in the top-left corner of a bucket,
+one of a few fixed sizes; its own size travels with it as a number.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-_PENDING_BATCHES = 8  # as many batches may wait for companions before the oldest goes out part full
+_PENDING_BATCHES = 8  # as many batches may be pending before the oldest is emitted incomplete
 
 
 @dataclasses.dataclass(frozen=True)

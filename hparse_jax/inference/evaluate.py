@@ -43,8 +43,8 @@ def evaluate_split(
     photos = dataset.photos(split, hierarchy, *me)
     mine = None if total is None else len(range(me[0], total, me[1]))
     disable = None if progress else True
-    with tqdm(total=mine, desc=split, unit="photo", disable=disable) as bar:
-        scores = evaluate(predictor, photos, groups, common, batch_size, bar)
+    photos = tqdm(photos, desc=split, total=mine, unit="photo", disable=disable)
+    scores = evaluate(predictor, iter(photos), groups, common, batch_size)
     if not any(counts["pixels"] for counts in scores["levels"][0]["per_class"].values()):
         raise InputError(
             f"split {split} of {dataset.name} has no labels to score against; "
@@ -59,7 +59,6 @@ def evaluate(
     groups: tuple[Group, ...] = (),
     common: Correspondence | None = None,
     batch_size: int | None = None,
-    bar: tqdm | None = None,
 ) -> dict:
     """The scores of every level at original image size: {"step", "images", "scales", "flip",
     "levels"} and the analyses that `groups` belong to.
@@ -90,8 +89,6 @@ def evaluate(
         for matrix in itertools.compress(group_matrices, inside):
             matrix += counted[0]
         counts += [1, *inside]
-        if bar is not None:
-            bar.update()
     counts, *summed = sum_over_processes([counts, *matrices, *group_matrices])
     matrices, group_matrices = summed[: len(levels)], summed[len(levels) :]
     report = {

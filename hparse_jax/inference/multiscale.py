@@ -82,7 +82,7 @@ class MultiScalePredictor:
         levels = range(len(hierarchy.levels))
         self._swaps = tuple(hierarchy.flip_permutation(level) for level in levels)
 
-    def batch_size(self, wanted: int) -> int:
+    def padded_batch_size(self, wanted: int) -> int:
         """`wanted` rounded up to a multiple of the number of devices."""
         return -(-wanted // self._mesh.size) * self._mesh.size
 

@@ -76,7 +76,10 @@ def _write(photo: Photo, result: Result, step: int | None, levels: bool) -> None
     hierarchy = result.hierarchy
     palette = hierarchy.palette_at(0)
     # read again: keeping every photo in full size until its batch is done would not be bounded
-    picture = overlay(read_photo(photo.path), result.labels, palette)
+    image = read_photo(photo.path)
+    if image.shape[:2] != result.labels.shape:
+        raise InputError(f"{photo.path}: changed while it was parsed; parse it again")
+    picture = overlay(image, result.labels, palette)
     picture = with_legend(picture, result.labels, result.names, palette)
     write_bytes(photo.result(".png"), label_png(result.labels, palette))
     write_bytes(photo.result("_overlay.jpg"), picture_jpeg(picture))

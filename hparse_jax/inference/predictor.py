@@ -96,6 +96,7 @@ class Predictor:
         self.scales = tuple(scales or config.eval_scales)
         self._model, self._variables = model, variables
         self._side, self._max_side = side, max_side
+        self._announced = set()
         self._multiscale = MultiScalePredictor(
             model, variables, config, self.hierarchy, self.scales, flip
         )
@@ -129,14 +130,13 @@ class Predictor:
         rounded up to a multiple of the number of devices. announce: called with a line before the
         program of a bucket is compiled, which can take many seconds.
         """
-        compiled = set()
         running: tuple[list, Prediction] | None = None
-        size = self._multiscale.batch_size(batch_size or self.batch_size)
+        size = self._multiscale.padded_batch_size(batch_size or self.batch_size)
         for batch in group_by_bucket(map(self._shown, photos), size, self.config.mean):
             height, width = batch.images.shape[1:3]
-            if announce is not None and (height, width, batch.output_bucket) not in compiled:
+            if announce is not None and (height, width, batch.output_bucket) not in self._announced:
                 announce(f"compiling for photographs up to {width} x {height}")
-                compiled.add((height, width, batch.output_bucket))
+                self._announced.add((height, width, batch.output_bucket))
             before, running = running, (batch.items, self._multiscale(batch))
             if before is not None:
                 yield from self._results(*before)
@@ -199,7 +199,7 @@ class Predictor:
         return tuple(_apply(self._model, self._variables, _normalised(images), backbone))
 
 
-class Backbone:
+class FeatureExtractor:
     """An imported backbone by itself: it gives features and parses nothing."""
 
     def __init__(self, settings: BackboneSettings, variables: dict):
@@ -220,7 +220,7 @@ class Backbone:
 
 def load_parser(
     workdir_or_file: str | os.PathLike, step: int | None = None, **options
-) -> Predictor | Backbone:
+) -> Predictor | FeatureExtractor:
     """The parser that a training run made; of an imported backbone its features alone.
 
     workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
@@ -233,7 +233,7 @@ def load_parser(
             raise InputError(f"{path} is the checkpoint of step {path.name}, not of step {step}")
         path, step = path.parent.parent, int(path.name)
     if is_backbone(path):
-        return Backbone(*load_backbone(path))
+        return FeatureExtractor(*load_backbone(path))
     run = load_run(path, step)
     model = build_model(run.config.model, run.hierarchy)
     return Predictor(model, run.variables, run.config, run.hierarchy, step=run.step, **options)

@@ -20,6 +20,8 @@ def import_weights(
     depth: of a ResNet, where the format has several; default: its first. Raises InputError; then
     nothing is written.
     """
+    if name not in FORMATS:
+        raise InputError(f"name={name}: no such format; known are {', '.join(FORMATS)}")
     form = FORMATS[name]
     depth = form.depths[0] if depth is None else depth
     if depth not in form.depths:

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
+from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.baselines.deeplab import Attention, DeepLabV2
 from hparse_jax.models.baselines.fcn import FCN8s
@@ -83,6 +84,8 @@ def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     Its attribute `hierarchy` holds the levels that it predicts, `config` a copy of the config with
     dtype "auto" resolved.
     """
+    if config.name not in NETWORKS:
+        raise InputError(f"config.model.name={config.name}: must be one of {', '.join(NETWORKS)}")
     return NETWORKS[config.name].module(_resolved(config), levels_of(config, hierarchy))
 
 

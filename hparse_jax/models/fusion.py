@@ -1,6 +1,6 @@
 """Fusion of the direct, top-down and bottom-up maps of a level.
 
-Conditional fusion (CNIF Eq. 15-17) learns to trust; the static rules are those of section 3.1,
+Conditional fusion (CNIF Eq. 15-17) learns a confidence per source; the static rules are those of section 3.1,
 which read every source as a distribution over the nodes of the level.
 """
 

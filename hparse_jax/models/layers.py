@@ -13,7 +13,7 @@ _MOMENTUM = 0.9  # of the running averages; torch calls the same 0.1
 _EPSILON = 1e-5
 
 
-def scaled(channels: int, width: float) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """A channel count of a network at a width (`config.model.width`)."""
     return max(8, round(channels * width))
 

@@ -1,6 +1,6 @@
 """Array functions of the networks, and the one place that knows backends.
 
-Two sums have a second form for CPUs, where XLA compiles the plain one badly; lowering decides which
+Two reductions have a second form for CPUs, where XLA compiles the direct one badly; lowering decides which
 form a program contains, so a CPU host can lower for a TPU. Everything else has one form for all
 backends. Times quoted below: two cores, jax 0.10.2, float32; GPUs and TPUs have not been measured.
 

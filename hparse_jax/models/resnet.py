@@ -4,7 +4,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.layers import ConvNorm, scaled
+from hparse_jax.models.layers import ConvNorm, scale_channels
 from hparse_jax.models.ops import max_pool
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # per block
@@ -63,7 +63,7 @@ class ResNet(nn.Module):
         config = self.config
         x = images.astype(config.dtype)
         for number, (channels, kernel, stride) in enumerate(STEMS[config.stem], 1):
-            features, name = scaled(channels, config.width), f"stem{number}"
+            features, name = scale_channels(channels, config.width), f"stem{number}"
             x = ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)(x, train)
         x = max_pool(x, ceil=self.ceil_pool)
 
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
             grid = config.multi_grid and block == 3
             for unit in range(units):
                 x = Residual(
-                    channels=scaled(64 * 2**block, config.width),
+                    channels=scale_channels(64 * 2**block, config.width),
                     bottleneck=config.depth >= 50,
                     stride=strides[block] if unit == 0 else 1,
                     dilation=dilations[block] * (2**unit if grid else 1),

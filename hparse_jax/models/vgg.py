@@ -4,7 +4,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.layers import Conv, ConvNorm, scaled
+from hparse_jax.models.layers import Conv, ConvNorm, scale_channels
 from hparse_jax.models.ops import max_pool, max_pool_2x2
 
 LAYERS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions) of a block
@@ -32,7 +32,7 @@ class VGG(nn.Module):
         x = images.astype(config.dtype)
         outputs = []
         for block, (channels, layers) in enumerate(LAYERS, 1):
-            features = scaled(channels, config.width)
+            features = scale_channels(channels, config.width)
             dilation = 2 if self.atrous and block == 5 else 1
             for layer in range(1, layers + 1):
                 name = f"conv{block}_{layer}"

@@ -54,7 +54,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         write_settings(workdir, config, hierarchy)
 
     model = build_model(config.model, hierarchy)
-    step_of = make_train_step(model, config, mesh, total)
+    train_step = make_train_step(model, config, mesh, total)
     put = functools.partial(sharding.global_batch, mesh)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep_checkpoints))
@@ -108,7 +108,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             ids = [str(i) for i in batch["id"]]
             images, labels = put(batch["image"]), put(batch["label"])
             with jax.transfer_guard("disallow"):
-                state, metrics = step_of(state, images, labels)
+                state, metrics = train_step(state, images, labels)
             # The device is busy with this step while the host looks at the one before.
             if pending is not None:
                 values_of(*pending)

@@ -20,7 +20,7 @@ def start_from(
     """The state with the weights of `config.init_from`, and the names of those it does not have.
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
-    classes are the same. In a backbone only batch norm that the source lacks stays randomly
+    levels that both have hold the same nodes. In a backbone only batch norm that the source lacks stays randomly
     initialised (SegNet from a VGG-16, whose biases it does not need). Raises InputError when there
     is no such run, the backbone does not fit, or its weights were trained on differently
     normalised images.
@@ -29,11 +29,11 @@ def start_from(
     try:
         if is_backbone(workdir):
             source, variables = load_backbone(workdir)
-            leaves = None
+            levels = {}
         else:
             run = load_run(workdir)
             source, variables = run.config, run.variables
-            leaves = run.hierarchy.levels[0].nodes
+            levels = {level.name: level.nodes for level in run.hierarchy.levels}
     except InputError as error:
         raise InputError(f"config.init_from: {error}") from error
     for field in _INPUT:
@@ -45,7 +45,9 @@ def start_from(
                 f"config.{field}={trained}, not {now}; add --config.{field}={value}"
             )
     old = {_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(variables)}
-    same_classes = leaves == hierarchy.levels[0].nodes
+    same_classes = levels.get(hierarchy.levels[0].name) == hierarchy.levels[0].nodes and all(
+        levels.get(level.name, level.nodes) == level.nodes for level in hierarchy.levels
+    )
     new_ones = []
 
     def take(path, new):

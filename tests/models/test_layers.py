@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from hparse_jax.models.layers import BatchNorm, scaled
+from hparse_jax.models.layers import BatchNorm, scale_channels
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from hparse_jax.models.layers import BatchNorm, scaled
     ],
 )
 def test_channels_times_the_width_are_rounded_and_at_least_8(channels, width, expected):
-    assert scaled(channels, width) == expected
+    assert scale_channels(channels, width) == expected
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every raw layout is brought to: samples, and how one of them is read.
+"""The common representation of raw datasets: samples, and how one of them is read.
 
 A layout's module (lip.py, folder.py, ...) finds the files and says how a label is read; checking,
 encoding and writing are the same for all of them. `LAYOUT` in it declares what it needs.
@@ -46,7 +46,7 @@ class Labels(NamedTuple):
 
 
 class LeftOut(Exception):
-    """A photo that the classes have no place for. args: the names of the labels without one."""
+    """A photo with labels outside the class list. args: the names of the labels without one."""
 
 
 @dataclasses.dataclass

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import Conv, scaled
+from hparse_jax.models.layers import Conv, scale_channels
 from hparse_jax.models.ops import interpolate, max_pool, resize
 from hparse_jax.models.output import ParserOutput, leaf_output
 from hparse_jax.models.vgg import VGG
@@ -30,7 +30,7 @@ class Classifier(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool
     ) -> tuple[Float[Array, "b h w leaves"], Float[Array, "b h w f"]]:
-        features, dtype = scaled(1024, self.config.width), self.config.dtype
+        features, dtype = scale_channels(1024, self.config.width), self.config.dtype
         x = Conv(features, dilation=self.dilation, dtype=dtype, name="fc6")(x)
         x = nn.Dropout(0.5, deterministic=not train)(x)
         x = Conv(features, 1, dtype=dtype, name="fc7")(x)
@@ -77,7 +77,7 @@ class Attention(nn.Module):
         leaves = len(self.hierarchy.levels[0].nodes)
         self.vgg = VGG(self.config, atrous=True)
         self.classifier = Classifier(self.config, leaves, _LARGE_FOV)
-        self.attention1 = Conv(scaled(512, width), stride=_STRIDE, dtype=dtype)
+        self.attention1 = Conv(scale_channels(512, width), stride=_STRIDE, dtype=dtype)
         self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=dtype)
         self.dropout = nn.Dropout(0.5)
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import Conv, scaled
+from hparse_jax.models.layers import Conv, scale_channels
 from hparse_jax.models.ops import interpolate, max_pool_2x2
 from hparse_jax.models.output import ParserOutput, leaf_output
 from hparse_jax.models.vgg import VGG
@@ -30,7 +30,7 @@ class FCN8s(nn.Module):
 
     def setup(self):
         leaves, dtype = len(self.hierarchy.levels[0].nodes), self.config.dtype
-        features = scaled(4096, self.config.width)
+        features = scale_channels(4096, self.config.width)
         self.vgg = VGG(self.config)
         self.fc6 = Conv(features, 7, dtype=dtype)
         self.fc7 = Conv(features, 1, dtype=dtype)
@@ -63,7 +63,7 @@ class Double(nn.Module):
         self, x: Float[Array, "b h w c"], size: tuple[int, int]
     ) -> Float[Array, "b h2 w2 c"]:
         kernel = self.param("kernel", _bilinear, (4, 4, x.shape[-1], x.shape[-1]))
-        # the kernel as it stands, not mirrored: it is symmetric at the start
+        # the kernel unflipped, not mirrored: it is symmetric at the start
         x = jax.lax.conv_transpose(
             x, kernel, (2, 2), ((2, 2), (2, 2)), dimension_numbers=("NHWC", "HWIO", "NHWC")
         )

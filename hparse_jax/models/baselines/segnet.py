@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.layers import Conv, ConvNorm, scaled
+from hparse_jax.models.layers import Conv, ConvNorm, scale_channels
 from hparse_jax.models.ops import max_pool_with_indices, max_unpool
 from hparse_jax.models.output import ParserOutput, leaf_output
 from hparse_jax.models.vgg import LAYERS, VGG
@@ -54,6 +54,6 @@ class Decoder(nn.Module):
                 if (block, layer) == (1, 1):
                     break
                 # the last convolution of a block already has the channels of the next one
-                features = scaled(channels if layer > 1 else below, self.config.width)
+                features = scale_channels(channels if layer > 1 else below, self.config.width)
                 x = ConvNorm(features, dtype=dtype, name=f"conv{block}_{layer}")(x, train)
         return Conv(self.leaves, relu=False, dtype=dtype, name="conv1_1")(x)
