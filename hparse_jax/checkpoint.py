@@ -66,7 +66,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         return None if latest is None else latest.step
 
     def save(self, state: TrainState, step: int) -> None:
-        """Starts saving; returns as soon as the state may be changed. Does nothing when that step is saved already."""
+        """Starts saving, unless that step is saved; returns as soon as the state may be changed."""
         if self.latest != step:
             self._checkpointer.save_checkpointables_async(step, _stored(state), force=True)
 

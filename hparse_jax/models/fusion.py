@@ -1,7 +1,7 @@
 """Fusion of the direct, top-down and bottom-up maps of a level.
 
-Conditional fusion (CNIF Eq. 15-17) learns a confidence per source; the static rules are those of section 3.1,
-which read every source as a distribution over the nodes of the level.
+Conditional fusion (CNIF Eq. 15-17) learns a confidence per source; the static rules are those of
+section 3.1, which read every source as a distribution over the nodes of the level.
 """
 
 import itertools

@@ -1,8 +1,9 @@
 """Array functions of the networks, and the one place that knows backends.
 
-Two reductions have a second form for CPUs, where XLA compiles the direct one badly; lowering decides which
-form a program contains, so a CPU host can lower for a TPU. Everything else has one form for all
-backends. Times quoted below: two cores, jax 0.10.2, float32; GPUs and TPUs have not been measured.
+Two reductions have a second form for CPUs, where XLA compiles the direct one badly; lowering
+decides which form a program contains, so a CPU host can lower for a TPU. Everything else has one
+form for all backends. Times quoted below: two cores, jax 0.10.2, float32; GPUs and TPUs have not
+been measured.
 
 Resampling is ours because `jax.image.scale_and_translate` computes sample positions in float32,
 which moves results by up to 2e-4 on maps of 473 pixels, and fails on maps of one pixel.

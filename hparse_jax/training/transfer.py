@@ -20,10 +20,10 @@ def start_from(
     """The state with the weights of `config.init_from`, and the names of those it does not have.
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
-    levels that both have hold the same nodes. In a backbone only batch norm that the source lacks stays randomly
-    initialised (SegNet from a VGG-16, whose biases it does not need). Raises InputError when there
-    is no such run, the backbone does not fit, or its weights were trained on differently
-    normalised images.
+    levels that both have hold the same nodes. In a backbone only batch norm that the source lacks
+    stays randomly initialised (SegNet from a VGG-16, whose biases it does not need). Raises
+    InputError when there is no such run, the backbone does not fit, or its weights were trained on
+    differently normalised images.
     """
     workdir, backbone = config.init_from, NETWORKS[config.model.name].backbone
     try:
