@@ -57,6 +57,7 @@ def main() -> int:
             print(USAGE, end="")
             return 0
         verb, arguments = arguments[0], ["--help"]
+    verb = verb.replace("_", "-")
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"; did you mean {close[0]}?" if close else ""

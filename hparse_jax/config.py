@@ -267,13 +267,13 @@ def read_config(path: str) -> Config:
     Raises InputError when the file cannot be run or returns something else.
     """
     file, *variant = path.split(":", 1)
+    if file and not pathlib.Path(file).is_file():
+        raise InputError(f"{file}: no such config file; configs/ holds examples")
     if pathlib.Path(file).suffix != ".py":
         raise InputError(
             f"{file or '--config='}: a config is a Python file with get_config(); "
             "configs/ holds examples"
         )
-    if not pathlib.Path(file).is_file():
-        raise InputError(f"{file}: no such config file")
     try:
         made = run_file(file, "get_config", *variant)
         if not isinstance(made, Config):

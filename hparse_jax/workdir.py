@@ -136,7 +136,9 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
 
 def _read(folder: pathlib.Path, name: str) -> dict:
     if not (folder / name).is_file():
-        raise InputError(f"{folder}: not a workdir (no {name}); give the workdir of a training run")
+        raise InputError(
+            f"{folder}: not a workdir (no {name}); give the one of a run, or restore the file"
+        )
     try:
         return json.loads((folder / name).read_text())
     except ValueError as error:

@@ -29,6 +29,12 @@ def define_flags() -> None:
     flags.DEFINE_string("beam", None, "Options of an Apache Beam pipeline that writes the files.")
 
 
+def help_sections() -> dict[str, list[tuple[str, str]]]:
+    """The datasets, and what each is built from."""
+    rows = [(name, layout.wanted or "nothing to download") for name, layout in DATASETS.items()]
+    return {"datasets, and what --manual_dir holds:": rows}
+
+
 def main(argv: list[str]) -> int:
     """`hparse build DATASET --manual_dir=RAW --data_dir=OUT`; 1 when --check finds a problem."""
     if len(argv) != 1:

@@ -16,7 +16,7 @@ from hparse_jax.inference.evaluate import evaluate_split, table
 from hparse_jax.inference.groups import factors, object_sizes
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
-from hparse_jax.storage import write_json
+from hparse_jax.storage import check_folder, write_json
 
 
 def define_flags() -> None:
@@ -43,11 +43,13 @@ def main(argv: list[str]) -> None:
     sides = inference_flags.numbers("input_sizes", int, 17, 2048, "153,513") or ()
     if values.output and pathlib.Path(values.output).is_dir():
         raise InputError(f"--output={values.output}: is a folder; give a file, e.g. scores.json")
+    if values.output:
+        check_folder(pathlib.Path(values.output).absolute().parent, f"--output={values.output}")
     if values.dataset == "":
         raise InputError("--dataset=: give the name of a built dataset, e.g. atr")
     run = load_run(values.workdir, values.step)
     config = run.config
-    dataset = BuiltDataset(values.dataset or config.dataset, values.data_dir or config.data_dir)
+    dataset = inference_flags.built_dataset(config)
     split = values.split or config.val_split
     hierarchy, common = _classes(run, dataset)
 

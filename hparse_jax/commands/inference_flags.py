@@ -2,6 +2,8 @@
 
 from absl import flags
 
+from hparse_jax.config import Config
+from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
 
 
@@ -12,6 +14,20 @@ def define_flags() -> None:
     flags.DEFINE_list("scales", None, "Scales to average over; default: config.eval_scales.")
     flags.DEFINE_bool("flip", False, "Average over mirrored photos, too.")
     flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
+
+
+def built_dataset(config: Config) -> BuiltDataset:
+    """The dataset of --dataset in --data_dir; by default those of the run. Raises InputError."""
+    name, data_dir = flags.FLAGS.dataset or config.dataset, flags.FLAGS.data_dir
+    try:
+        return BuiltDataset(name, data_dir or config.data_dir)
+    except InputError as error:
+        if data_dir:
+            raise
+        raise InputError(
+            f"give --data_dir=FOLDER, the folder of the built datasets; the run's own is not there "
+            f"({error})"
+        ) from error
 
 
 def scales() -> tuple[float, ...] | None:

@@ -1,18 +1,19 @@
 """Parses photographs and folders of photographs into label maps, overlays and JSON."""
 
 import os
+import pathlib
 import sys
 import time
 
 from absl import flags
 
 from hparse_jax.commands import inference_flags
-from hparse_jax.data.dataset import BuiltDataset
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.errors import UsageError
 from hparse_jax.inference.parse import endings, parse_files
 from hparse_jax.inference.photos import find_photos
 from hparse_jax.inference.predictor import MAX_SIDE, Predictor, load_parser
 from hparse_jax.inference.submission import write_submission
+from hparse_jax.storage import check_folder
 
 
 def define_flags() -> None:
@@ -43,19 +44,17 @@ def main(argv: list[str]) -> int:
     inference_flags.check_positive("batch_size", "max_side")
     if argv and values.split is not None:
         raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
+    check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
     scales = inference_flags.scales()
     predictor = load_parser(
         values.workdir, values.step, scales=scales, flip=values.flip, max_side=values.max_side
     )
     if not isinstance(predictor, Predictor):
-        raise InputError(
-            f"--workdir={values.workdir}: an imported backbone parses nothing by itself; train a "
-            "parser from it with --config.init_from"
-        )
+        predictor(argv)  # an imported backbone, which refuses photographs
     if values.split is None:
         return predict(predictor, argv, values.output, values.levels, values.batch_size)
     config = predictor.config
-    dataset = BuiltDataset(values.dataset or config.dataset, values.data_dir or config.data_dir)
+    dataset = inference_flags.built_dataset(config)
     archive = write_submission(
         predictor, dataset, values.split, values.output, values.indexed, values.batch_size
     )
@@ -79,8 +78,8 @@ def predict(
     begin = time.perf_counter()
     failures = parse_files(predictor, photos, levels, batch_size)
     parsed = len(photos) - len(failures)
-    speed = parsed / (time.perf_counter() - begin)
-    print(f"{parsed} of {len(photos)} photographs parsed into {output}, {speed:.2g} photographs/s")
+    speed = f", {parsed / (time.perf_counter() - begin):.2g} photographs/s" if parsed else ""
+    print(f"{parsed} of {len(photos)} photographs parsed into {output}{speed}")
     if failures:
         print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0

@@ -88,6 +88,9 @@ def _check_fields(arguments: list[str]) -> None:
         field = override[1].replace("-", "_")
         if not config_given:
             raise UsageError(f"give --config=FILE before --config.{field}")
+        group = [f for f in known if f.startswith(f"{field}.")]
+        if group:
+            raise InputError(f"config.{field}: a group of fields; set one, e.g. config.{group[0]}")
         if field not in known:
             last = field.rpartition(".")[2]
             close = [f for f in known if last and last in f]

@@ -28,7 +28,7 @@ from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
 from hparse_jax.training.step import create_state, make_train_step
 from hparse_jax.training.transfer import start_from
 from hparse_jax.training.writer import Writer
-from hparse_jax.workdir import claim, write_settings
+from hparse_jax.workdir import claim, is_backbone, read_settings, write_settings
 
 TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
 
@@ -131,7 +131,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             if save or stop:
                 checkpoints.save(state, done)
             if validation and config.eval_every and not stop:
-                variables = _local(state.variables)
+                variables = jax.tree.map(lambda x: x.addressable_data(0), state.variables)
                 predictor = Predictor(model, variables, config, hierarchy, step=done, max_side=None)
                 scores = evaluate_split(
                     predictor,
@@ -144,7 +144,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
                 if lead:
                     writer.write(done, means)
                     text = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-                    _line(bar, f"step {done}: {text}")
+                    _say(f"step {done}: {text}")
             if stop:
                 checkpoints.wait()
                 _say(f"{workdir}: terminated, step {done} of {total} is saved; rerun to resume")
@@ -169,6 +169,11 @@ def _check(
         require_joints(hierarchy, "set config.loss.structure=none")
     if start and pathlib.Path(start).resolve() == pathlib.Path(workdir).resolve():
         raise InputError(f"config.init_from={start}: is this run's own workdir; give another one")
+    if start and not is_backbone(start):
+        try:
+            read_settings(start)
+        except InputError as error:
+            raise InputError(f"config.init_from: {error}") from error
     for split in (config.train_split, *([config.val_split] if config.eval_every else [])):
         if not len(dataset.records(split)):
             raise InputError(f"split {split} of {dataset.name} is empty; build it again")
@@ -192,11 +197,6 @@ def _sigterm():
         signal.signal(signal.SIGTERM, before)
 
 
-def _local(variables: dict) -> dict:
-    """This process's own copy of replicated arrays."""
-    return jax.tree.map(lambda x: x.addressable_data(0), variables)
-
-
 def _report(
     bar: tqdm, writer: Writer | None, done: int, total: int, batch_size: int, values: dict
 ) -> None:
@@ -208,18 +208,10 @@ def _report(
         bar.set_postfix_str(f"loss {values['loss']:.3f}, {speed:.1f} images/s")
         return
     left = (total - done) * batch_size / speed
-    _line(
-        bar,
+    _say(
         f"step {done}/{total}: loss {values['loss']:.4f}, {speed:.1f} images/s, "
         f"{int(left // 3600):02}:{time.strftime('%M:%S', time.gmtime(left))} left",
     )
-
-
-def _line(bar: tqdm, text: str) -> None:
-    if bar.disable:
-        print(text, flush=True)
-    else:
-        bar.write(text)
 
 
 def _modules(names: list[str]) -> str:
@@ -229,5 +221,7 @@ def _modules(names: list[str]) -> str:
 
 
 def _say(text: str) -> None:
+    """Prints a line on one process of the job, above its progress bar."""
     if jax.process_index() == 0:
-        print(text, file=sys.stdout, flush=True)
+        tqdm.write(text)
+        sys.stdout.flush()

@@ -141,7 +141,7 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
     [
         ("bad.py", None, "bad.py: no such config file"),
         ("mine.json", '{"seed": null}', "mine.json: a config is a Python file with get_config()"),
-        ("configs", None, "configs: a config is a Python file with get_config()"),
+        ("configs", None, "configs: no such config file; configs/ holds examples"),
         ("", None, "--config=: a config is a Python file with get_config()"),
         ("bad.py", "def get_config(:", "bad.py: cannot run this file (SyntaxError: "),
         ("bad.py", "import nowhere", "(ModuleNotFoundError: No module named 'nowhere')"),
