@@ -69,18 +69,23 @@ class FusionNetwork(nn.Module):
     ) -> Float[Array, "b h w nodes"]:
         nodes = maps["direct"].shape[-1]
         copies = 1 if self.shared else nodes
-        foreground = (jnp.arange(nodes) > 0).astype(jnp.float32)
-        gated = []
-        for source, logits in maps.items():
-            present = jnp.ones(nodes) if source == "direct" else foreground
-            gated.append(logits * gates.get(source, present)[..., None, None, :])
-        x = jnp.stack(gated, -1)
-        x = x.reshape(*x.shape[:3], nodes * len(maps))
-        widths = (len(maps), self.hidden, self.hidden, 1)
+        foreground = np.arange(nodes) > 0
+        sources = []
+        for source in maps:
+            gate = gates.get(source)
+            if gate is None:
+                gate = jnp.ones(()) if source == "direct" else jnp.asarray(foreground, jnp.float32)
+            else:
+                gate = gate[:, None, None, :]
+            sources.append(maps[source] * gate)
+        x = jnp.stack(sources, -1)
+        x = x.reshape(*x.shape[:3], nodes * len(sources))
+        widths = (len(sources), self.hidden, self.hidden, 1)
         for layer, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
             init = nn.initializers.normal((2.0 / width_in) ** 0.5)
             kernel = self.param(f"kernel{layer}", init, (1, 1, width_in, copies, width_out))
             bias = self.param(f"bias{layer}", nn.initializers.zeros, (copies, width_out))
+            kernel = jnp.broadcast_to(kernel, (1, 1, width_in, nodes, width_out))
             bias = jnp.broadcast_to(bias, (nodes, width_out)).reshape(-1)
             x = node_convolution(x if layer == 0 else nn.relu(x), kernel) + bias
         return x

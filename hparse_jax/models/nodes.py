@@ -68,22 +68,27 @@ class NodeHead(nn.Module):
             init = nn.initializers.normal((2.0 / fan_in) ** 0.5)
             return self.param(name, init, (side, side, features_in, copies, features_out))
 
-        def norm(name, x):
-            by_node = x.reshape(*x.shape[:3], -1, self.hidden) if copies == 1 else x
-            return BatchNorm(self.config.dtype, name=name)(by_node, train).reshape(x.shape)
+        def spread(weights):  # [k, k, i, copies, o] -> [k, k, i, nodes, o]
+            return jnp.broadcast_to(weights, (*weights.shape[:3], nodes, weights.shape[4]))
 
         weights = kernel("embedding_kernel", size, channels, self.hidden, size * size * inputs)
         x = gated_convolution(level_map, gate, weights, self.config.dtype)
         if message is not None:
             weights = kernel("message_kernel", size, 1, self.hidden, size * size * inputs)
-            x = x + node_convolution(message.astype(self.config.dtype), weights)
-        x = nn.relu(norm("norm1", x))
+            x = x + node_convolution(message.astype(self.config.dtype), spread(weights))
+        x = nn.relu(self._norm("norm1", x, nodes, train))
         weights = kernel("hidden_kernel", size, self.hidden, self.hidden, size * size * self.hidden)
-        x = node_convolution(x, weights)
-        x = nn.relu(norm("norm2", x))
+        x = node_convolution(x, spread(weights))
+        x = nn.relu(self._norm("norm2", x, nodes, train))
         weights = kernel("logit_kernel", 1, self.hidden, 1, self.hidden)
         bias = self.param("logit_bias", nn.initializers.zeros, (copies,))
-        return node_convolution(x.astype(jnp.float32), weights) + bias
+        return node_convolution(x.astype(jnp.float32), spread(weights)) + bias
+
+    def _norm(self, name, x, nodes, train):
+        norm = BatchNorm(self.config.dtype, name=name)
+        if self.config.node_heads == "shared":
+            return norm(x.reshape(*x.shape[:3], nodes, self.hidden), train).reshape(x.shape)
+        return norm(x, train)
 
 
 def gated_convolution(
@@ -114,12 +119,11 @@ def gated_convolution(
 
 
 def node_convolution(
-    x: Float[Array, "b h w node_inputs"], kernel: Float[Array | np.ndarray, "k k i copies o"]
+    x: Float[Array, "b h w node_inputs"], kernel: Float[Array, "k k i nodes o"]
 ) -> Float[Array, "b h w node_outputs"]:
-    """Convolves every node's own i channels with its own kernel, or with the one there is."""
-    nodes = x.shape[-1] // kernel.shape[2]
-    kernel = jnp.broadcast_to(kernel, (*kernel.shape[:3], nodes, kernel.shape[4])).astype(x.dtype)
-    return grouped_convolution(x, kernel.reshape(*kernel.shape[:3], -1), nodes)
+    """Convolves every node's own channels with its own kernel."""
+    kernel = kernel.astype(x.dtype)
+    return grouped_convolution(x, kernel.reshape(*kernel.shape[:3], -1), kernel.shape[3])
 
 
 def parent_message(
