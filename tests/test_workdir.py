@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 
 import pytest
@@ -55,10 +56,16 @@ def test_a_backbone_is_read_as_it_was_written_and_is_no_run(tmp_path):
 def test_a_run_without_a_checkpoint_does_not_bind_the_workdir(tmp_path):
     write_settings(tmp_path, Config(), LIP)
     claim(tmp_path, Config(batch_size=3), LIP)
+    (tmp_path / "checkpoints" / "40").mkdir(parents=True)
+    with pytest.raises(InputError, match="batch_size=40, not 3"):
+        claim(tmp_path, Config(batch_size=3), LIP)
 
 
 def test_the_same_settings_may_be_resumed_with_other_free_ones(run):
-    claim(run, Config(data_dir="elsewhere", workers=4, log_every=7), LIP)
+    free = Config(data_dir="elsewhere", workers=4, log_every=7)
+    claim(run, free, LIP)
+    with pytest.raises(InputError, match=r"holds a run with config\.seed=0, not 1; use"):
+        claim(run, dataclasses.replace(free, seed=1), LIP)
 
 
 def test_every_setting_that_differs_is_named(run):
