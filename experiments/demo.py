@@ -15,12 +15,14 @@ import time
 import numpy as np
 
 from hparse_jax.commands.build import build_and_print
+from hparse_jax.commands.evaluate import table
 from hparse_jax.commands.predict import predict
+from hparse_jax.commands.train import TERMINATED
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
-from hparse_jax.inference.evaluate import evaluate_split, table
+from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
 from hparse_jax.storage import write_bytes, write_json
@@ -61,9 +63,8 @@ def main() -> int:
     build_and_print("synthetic", DATA)
 
     show("train --config=configs/synthetic.py", f"--workdir={RUN}", *map(as_flag, OVERRIDES))
-    code = train(configured(), RUN)
-    if code:
-        return code
+    if not train(configured(), RUN):
+        return TERMINATED
 
     show("evaluate", f"--workdir={RUN}", "--flip")
     parser = load_parser(RUN, flip=True)

@@ -271,8 +271,7 @@ def read_config(path: str) -> Config:
         raise InputError(f"{file}: no such config file; configs/ holds examples")
     if pathlib.Path(file).suffix != ".py":
         raise InputError(
-            f"{file or '--config='}: a config is a Python file with get_config(); "
-            "configs/ holds examples"
+            f"config={file}: a config is a Python file with get_config(); configs/ holds examples"
         )
     try:
         made = run_file(file, "get_config", *variant)

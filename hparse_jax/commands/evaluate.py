@@ -12,7 +12,7 @@ from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.correspondence import Correspondence, read_correspondence
-from hparse_jax.inference.evaluate import evaluate_split, table
+from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.inference.groups import factors, object_sizes
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
@@ -103,3 +103,40 @@ def _name(report: dict, config: Config) -> str:
     if "correspondence" in report:
         words.append(pathlib.Path(report["correspondence"]).stem)
     return "_".join(["evaluation", *words, report["split"], f"{report['step']}.json"])
+
+
+def table(report: dict) -> str:
+    """The report as text: per level the classes, then the means of both metric families."""
+    views = "scales " + ", ".join(f"{s:g}" for s in report["scales"])
+    lines = [
+        f"{report['dataset']} {report['split']}, step {report['step']}, {report['images']} photos, "
+        f"{views}{' with flip' if report['flip'] else ''}; in %"
+    ]
+    for level in report["levels"]:
+        width = max(map(len, level["per_class"]))
+        columns = ("iou", "precision", "recall", "f1")
+        heading = "".join(f"{c:>11}" for c in ("IoU", *columns[1:]))
+        lines += ["", f"{level['name']:{width}}{heading}"]
+        for name, scores in level["per_class"].items():
+            lines.append(f"{name:{width}}" + "".join(_percent(scores[c]) for c in columns))
+        means = (level["mean_iou"], level["precision"], level["recall"], level["mean_of_f1"])
+        lines.append(f"{'mean':{width}}" + "".join(map(_percent, means)))
+        for text, key in (
+            ("pixel accuracy", "pixel_accuracy"),
+            ("mean accuracy", "mean_accuracy"),
+            ("foreground accuracy", "foreground_accuracy"),
+            ("F1 of mean precision and recall", "f1_of_means"),
+        ):
+            lines.append(f"  {text:32}{_percent(level[key])}")
+    for analysis in ("factors", "object_sizes", "input_sizes"):
+        if analysis in report:
+            lines += ["", f"{analysis.replace('_', ' '):20}{'mean IoU':>11}{'photos':>9}"]
+            for name, scores in report[analysis].items():
+                images = scores.get("images", report["images"])
+                note = " (derived from labels)" if scores.get("derived") else ""
+                lines.append(f"{name:20}{_percent(scores['mean_iou'])}{images:9}{note}")
+    return "\n".join(lines)
+
+
+def _percent(fraction: float | None) -> str:
+    return f"{'-':>11}" if fraction is None else f"{100 * fraction:11.2f}"

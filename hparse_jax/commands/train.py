@@ -13,6 +13,8 @@ from hparse_jax.config import Config, read_config, settings, shown
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.training.train import train
 
+TERMINATED = 143  # exit code of a run that SIGTERM ended after it was saved
+
 
 def define_flags() -> None:
     """Defines the flags. Raises InputError when `sys.argv` sets an unknown field."""
@@ -49,7 +51,7 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
     return sections
 
 
-def main(argv: list[str]) -> int | None:
+def main(argv: list[str]) -> int:
     """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`
 
     The same command resumes a stopped run from its latest checkpoint. Of a repeated field the last
@@ -61,7 +63,7 @@ def main(argv: list[str]) -> int | None:
     sharding.initialize(
         values.coordinator, values.num_processes, values.process_id, values.distributed
     )
-    return train(values.config, values.workdir)
+    return 0 if train(values.config, values.workdir) else TERMINATED
 
 
 class _FieldParser(flags.ArgumentParser):

@@ -30,13 +30,11 @@ from hparse_jax.training.transfer import start_from
 from hparse_jax.training.writer import Writer
 from hparse_jax.workdir import claim, is_backbone, read_settings, write_settings
 
-TERMINATED = 143  # the exit code of a run that SIGTERM ended, after it saved
 
+def train(config: Config, workdir: str | os.PathLike) -> bool:
+    """Trains, or resumes from the workdir's newest checkpoint. Returns whether all steps are done.
 
-def train(config: Config, workdir: str | os.PathLike) -> int:
-    """Trains, or resumes from the workdir's newest checkpoint. Returns an exit code.
-
-    0: all steps are done; 143: SIGTERM came, the state is saved. Raises InputError on wrong
+    They are not when SIGTERM came; the state is then saved. Raises InputError on wrong
     settings or data, and when the loss is no longer finite; the last good checkpoint then stays.
     """
     validate(config)
@@ -60,7 +58,7 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep_checkpoints))
         if (checkpoints.latest or 0) >= total:
             _say(f"{workdir}: finished, {checkpoints.latest} of {total} steps are done")
-            return 0
+            return True
         devices = f"{mesh.size} device{'s' * (mesh.size > 1)}"
         _say(f"{photos} photos, {total} steps, batch size {config.batch_size}, {devices}")
         state = create_state(model, config, mesh, total)
@@ -148,11 +146,11 @@ def train(config: Config, workdir: str | os.PathLike) -> int:
             if stop:
                 checkpoints.wait()
                 _say(f"{workdir}: terminated, step {done} of {total} is saved; rerun to resume")
-                return TERMINATED
+                return False
             if log or validation:
                 logged, since = done, time.perf_counter()
     _say(f"{workdir}: finished, {total} steps")
-    return 0
+    return True
 
 
 def _check(

@@ -42,7 +42,7 @@ def start_from(
             value = ",".join(map(str, trained)) if isinstance(trained, tuple) else trained
             raise InputError(
                 f"config.init_from={workdir}: its weights were trained with "
-                f"config.{field}={trained}, not {now}; add --config.{field}={value}"
+                f"config.{field}={trained}, not {now}; set config.{field}={value}"
             )
     old = {_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(variables)}
     same_classes = levels.get(hierarchy.levels[0].name) == hierarchy.levels[0].nodes and all(

@@ -30,6 +30,7 @@ def folder(tmp_path, monkeypatch):
     def show(config, workdir):
         validate(config)
         print([workdir, flat(config)])
+        return True
 
     (tmp_path / "good.py").write_text(GOOD)
     monkeypatch.chdir(tmp_path)
@@ -142,7 +143,7 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
         ("bad.py", None, "bad.py: no such config file"),
         ("mine.json", '{"seed": null}', "mine.json: a config is a Python file with get_config()"),
         ("configs", None, "configs: no such config file; configs/ holds examples"),
-        ("", None, "--config=: a config is a Python file with get_config()"),
+        ("", None, "config=: a config is a Python file with get_config()"),
         ("bad.py", "def get_config(:", "bad.py: cannot run this file (SyntaxError: "),
         ("bad.py", "import nowhere", "(ModuleNotFoundError: No module named 'nowhere')"),
         ("bad.py", "raise SystemExit(3)", "bad.py: cannot run this file (SystemExit: 3)"),

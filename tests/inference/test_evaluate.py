@@ -8,7 +8,7 @@ import pytest
 
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
-from hparse_jax.inference.evaluate import evaluate, evaluate_split, table
+from hparse_jax.inference.evaluate import evaluate, evaluate_split
 from hparse_jax.inference.groups import Group
 from hparse_jax.metrics import confusion_matrix, segmentation_scores
 
@@ -85,14 +85,6 @@ def test_a_group_is_scored_on_its_own_photos(photos, parser):
     assert report["factors"]["none"]["images"] == 0
     assert report["factors"]["none"]["mean_iou"] is None
     json.dumps(report, allow_nan=False)
-
-
-def test_the_table_names_every_class_and_mean(photos, parser, hierarchy):
-    report = evaluate_split(parser, Dataset(photos), "val", hierarchy)
-    text = table(report)
-    for word in ("parts", "body", "left", "person", "mean", "foreground accuracy", "IoU"):
-        assert word in text
-    assert f"{100 * report['levels'][1]['mean_iou']:.2f}" in text
 
 
 def test_a_split_without_photos_or_labels_is_an_input_error(parser, hierarchy, people):

@@ -73,16 +73,16 @@ def test_another_backbone_is_refused(deeplab):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "flag"),
+    ("field", "value", "setting"),
     [
-        ("channels", "bgr", "--config.channels=rgb"),
-        ("std", (1.0, 1.0, 1.0), "--config.std=58.395,57.12,57.375"),
-        ("mean", (1.0, 1.0, 1.0), "--config.mean=123.675,116.28,103.53"),
+        ("channels", "bgr", "config.channels=rgb"),
+        ("std", (1.0, 1.0, 1.0), "config.std=58.395,57.12,57.375"),
+        ("mean", (1.0, 1.0, 1.0), "config.mean=123.675,116.28,103.53"),
     ],
 )
-def test_weights_that_know_other_colours_are_refused(deeplab, field, value, flag):
+def test_weights_that_know_other_colours_are_refused(deeplab, field, value, setting):
     config = dataclasses.replace(starting_at(deeplab[0]), **{field: value})
-    with pytest.raises(InputError, match=flag):
+    with pytest.raises(InputError, match=setting):
         start_from(state_of("deeplab_v2", 2)[1], config, PARTS)
 
 
