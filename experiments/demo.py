@@ -67,7 +67,7 @@ def main() -> int:
         return TERMINATED
 
     show("evaluate", f"--workdir={RUN}", "--flip")
-    parser = load_parser(RUN, flip=True)
+    parser = load_parser(RUN, flip=True, side=0)
     config, dataset = parser.config, BuiltDataset("synthetic", DATA)
     batch = config.eval_batch_size
     report = evaluate_split(

@@ -64,9 +64,19 @@ class ModelConfig:
     )
     node_heads: str = setting(
         "per_node",
-        "weights of F, F_down, F_up and F_fuse: one set per node, or shared",
+        "weights of F, F_down, F_up and F_fuse (Eq. 11 to 17 give them no node index): one set per "
+        "node, or shared by all nodes of a level",
         ("per_node", "shared"),
     )
+    head_width: int = setting(
+        64, "channels per node in F, F_down and F_up; at most a quarter of h_I's", "above 0"
+    )
+    fusion_width: int = setting(16, "channels per node in F_fuse", "above 0")
+    reduction: int = setting(16, "of the channels in squeeze-and-excitation (Eq. 10)", "above 0")
+    aspp_rates: tuple[int, ...] = setting(
+        (), "dilations of ASPP; (): 6,12,18, at output stride 8 12,24,36", "above 0"
+    )
+    aspp_norm: bool = setting(True, "batch norm in ASPP; false: biases")
     messages: str = setting("logits", "what parents and children send", ("logits", "probabilities"))
     stop_gradient: bool = setting(False, "true: no gradient flows through the messages")
     auxiliary: bool = setting(False, "an auxiliary head on block 3, with its own loss")
@@ -126,6 +136,9 @@ class Config:
         (0.5, 2.0), "range of the random scale of training photos, uniform", "above 0"
     )
     flip: bool = setting(True, "random horizontal flip of training photos, probability 0.5")
+    masked_means: bool = setting(
+        False, "in training, too, averages over the image leave out padding (pixels of label 255)"
+    )
     mean: tuple[float, float, float] = setting(
         (123.675, 116.28, 103.53), "subtracted from the photos, RGB 0 to 255; also fills padding"
     )
@@ -138,6 +151,11 @@ class Config:
     val_split: str = setting("val", "split of the evaluations")
     eval_scales: tuple[float, ...] = setting(
         (1.0,), "test scales to average over", "from 0.1 to 10"
+    )
+    eval_side: int = setting(
+        0,
+        "longer side at which photos are shown before the test scales apply, pixels; 0: own size",
+        "from 0 up",
     )
     eval_batch_size: int = setting(8, "images per step and process of an evaluation", "above 0")
     log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")

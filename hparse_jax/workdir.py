@@ -23,6 +23,7 @@ _FREE = {
     "workers",
     "val_split",
     "eval_scales",
+    "eval_side",
     "eval_batch_size",
     "log_every",
     "eval_every",
@@ -74,8 +75,9 @@ def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
     tree = _read(folder, _BACKBONE)
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
-        return BackboneSettings(**values | {"model": ModelConfig(**tree["model"])})
-    except (KeyError, TypeError, AttributeError) as error:
+        model = from_json(tree["model"], ModelConfig, "model")
+        return BackboneSettings(**values | {"model": model})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, _BACKBONE, error) from error
 
 

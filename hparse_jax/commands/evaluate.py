@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
     inference_flags.check_positive("batch_size")
     sides = inference_flags.numbers("input_sizes", int, 17, 2048, "153,513") or ()
+    side = inference_flags.side()
     if values.output and pathlib.Path(values.output).is_dir():
         raise InputError(f"--output={values.output}: is a folder; give a file, e.g. scores.json")
     if values.output:
@@ -61,7 +62,12 @@ def main(argv: list[str]) -> None:
     groups += object_sizes() if values.object_sizes else ()
     network = build_model(config.model, run.hierarchy), run.variables, config, run.hierarchy
     predictor = functools.partial(
-        Predictor, *network, step=run.step, flip=values.flip, max_side=None
+        Predictor,
+        *network,
+        step=run.step,
+        flip=values.flip,
+        max_side=None,
+        consistent=values.consistent,
     )
     score = functools.partial(
         evaluate_split,
@@ -72,12 +78,13 @@ def main(argv: list[str]) -> None:
         batch_size=values.batch_size or config.eval_batch_size,
         progress=True,
     )
-    report = score(predictor(scales=inference_flags.scales()), groups=groups)
+    side = config.eval_side if side is None else side
+    report = score(predictor(scales=inference_flags.scales(), side=side), groups=groups)
     if common is not None:
         report |= {"trained_on": config.dataset, "correspondence": values.correspondence}
-    for side in sides:
-        at_side = score(predictor(side=side, scales=(1.0,)))
-        report.setdefault("input_sizes", {})[str(side)] = at_side["levels"][0]
+    for shown in sides:
+        at_side = score(predictor(side=shown, scales=(1.0,)))
+        report.setdefault("input_sizes", {})[str(shown)] = at_side["levels"][0]
     output = pathlib.Path(values.output or pathlib.Path(values.workdir) / _name(report, config))
     write_json(output, report)
     print(table(report))
@@ -108,9 +115,12 @@ def _name(report: dict, config: Config) -> str:
 def table(report: dict) -> str:
     """The report as text: per level the classes, then the means of both metric families."""
     views = "scales " + ", ".join(f"{s:g}" for s in report["scales"])
+    views += " with flip" if report["flip"] else ""
+    views += f" of photos with longer side {report['side']}" if report["side"] else ""
+    views += ", consistent" if report["consistent"] else ""
     lines = [
         f"{report['dataset']} {report['split']}, step {report['step']}, {report['images']} photos, "
-        f"{views}{' with flip' if report['flip'] else ''}; in %"
+        f"{views}; in %"
     ]
     for level in report["levels"]:
         width = max(map(len, level["per_class"]))

@@ -8,11 +8,24 @@ from hparse_jax.errors import InputError
 
 
 def define_flags() -> None:
-    """Defines --workdir, --step, --scales, --flip and --data_dir."""
+    """Defines the flags of both."""
     flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
     flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
     flags.DEFINE_list("scales", None, "Scales to average over; default: config.eval_scales.")
     flags.DEFINE_bool("flip", False, "Average over mirrored photos, too.")
+    flags.DEFINE_integer(
+        "side",
+        None,
+        "Show photos with their longer side at this many pixels before the scales apply; 0: at "
+        "their own size. Default: config.eval_side; when that is 0, `predict` shows large photos "
+        "at the scale of the training.",
+    )
+    flags.DEFINE_bool(
+        "consistent",
+        False,
+        "Label maps of all levels that agree: the most probable path of the hierarchy at every "
+        "pixel.",
+    )
     flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
 
 
@@ -54,6 +67,14 @@ def numbers(
         given = f"--{name}={','.join(texts)}"
         raise InputError(f"{given}: give {words} in {low}..{high}, e.g. {example}")
     return values
+
+
+def side() -> int | None:
+    """The value of --side; None when it was not given. Raises InputError."""
+    value = flags.FLAGS.side
+    if value is not None and value != 0 and not 17 <= value <= 4096:
+        raise InputError(f"--side={value}: give 17..4096 pixels, or 0 for the photos' own size")
+    return value
 
 
 def check_positive(*names: str) -> None:

@@ -47,7 +47,13 @@ def main(argv: list[str]) -> int:
     check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
     scales = inference_flags.scales()
     predictor = load_parser(
-        values.workdir, values.step, scales=scales, flip=values.flip, max_side=values.max_side
+        values.workdir,
+        values.step,
+        scales=scales,
+        flip=values.flip,
+        side=inference_flags.side(),
+        max_side=values.max_side,
+        consistent=values.consistent,
     )
     if not isinstance(predictor, Predictor):
         predictor(argv)  # an imported backbone, which refuses photographs

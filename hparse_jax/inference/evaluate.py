@@ -61,7 +61,7 @@ def evaluate(
     batch_size: int | None = None,
 ) -> dict:
     """The scores of every level at original image size: {"step", "images", "scales", "flip",
-    "levels"} and the analyses that `groups` belong to.
+    "side", "consistent", "levels"} and the analyses that `groups` belong to.
 
     One confusion matrix a level over all photographs, (id, image, leaf labels) each, of all
     processes. groups: subsets whose leaf scores are reported, too. common: the classes that
@@ -96,6 +96,8 @@ def evaluate(
         "images": int(counts[0]),
         "scales": list(predictor.scales),
         "flip": predictor.flip,
+        "side": predictor.side,
+        "consistent": predictor.consistent,
         "levels": [
             {"name": name, **segmentation_scores(matrix, nodes)}
             for (name, nodes), matrix in zip(levels, matrices, strict=True)

@@ -11,13 +11,14 @@ the photo's own width.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
 from hparse_jax.config import Config
 from hparse_jax.data.buckets import Batch
@@ -60,6 +61,8 @@ class MultiScalePredictor:
 
     model, variables, config, hierarchy: of the run, hierarchy with the levels that the model
     predicts. scales: of the photo, 1.0 is its own size; flip: every scale also mirrored.
+    consistent: label maps of the most probable path of the tree instead of each level's own best
+    node (see `consistent_labels`).
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class MultiScalePredictor:
         hierarchy: Hierarchy,
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
+        consistent: bool = False,
     ):
         self._mesh = data_mesh(jax.local_devices())
         self._model = model
@@ -81,6 +85,8 @@ class MultiScalePredictor:
         self._gates_of = self._views.index(View(min(scales, key=lambda s: abs(s - 1)), False))
         levels = range(len(hierarchy.levels))
         self._swaps = tuple(hierarchy.flip_permutation(level) for level in levels)
+        parents = tuple(level.parents for level in hierarchy.levels[:-1])
+        self._decode = functools.partial(consistent_labels, parents) if consistent else _best_nodes
 
     def padded_batch_size(self, wanted: int) -> int:
         """`wanted` rounded up to a multiple of the number of devices."""
@@ -89,20 +95,28 @@ class MultiScalePredictor:
     def __call__(self, batch: Batch) -> Prediction:
         """Parses a batch, whose length must be a multiple of the number of devices.
 
-        Returns before the device is done. The colours outside the photos have no influence; how
-        much of the bucket they take has some, for the network averages over all of it.
+        Returns before the device is done. The colours outside the photos have no influence. How
+        much of the bucket they take has little: averages over the image leave them out, but
+        convolutions near the photo's right and lower edge see mean colour instead of the zeros
+        beyond a bucket's own edge.
         """
         images, sizes, output_sizes = jax.device_put(
             (batch.images, batch.sizes, batch.output_sizes), batch_sharding(self._mesh)
         )
         outputs = []
         for view in self._views:
-            shown = _show(images, sizes, view=view, preprocessing=self._input)
-            outputs.append(_logits_and_gates(self._model, self._variables, shown))
+            shown, inside = _show(images, sizes, view=view, preprocessing=self._input)
+            outputs.append(_logits_and_gates(self._model, self._variables, shown, inside))
         logits = tuple(zip(*(fused for fused, _ in outputs), strict=True))
         buckets = {"bucket": images.shape[1:3], "output_bucket": batch.output_bucket}
         labels = _label_maps(
-            logits, sizes, output_sizes, **buckets, views=self._views, swaps=self._swaps
+            logits,
+            sizes,
+            output_sizes,
+            **buckets,
+            views=self._views,
+            swaps=self._swaps,
+            decode=self._decode,
         )
         gates = outputs[self._gates_of][1]
         return Prediction(labels, logits, gates, batch.sizes, batch.output_sizes, **buckets)
@@ -127,9 +141,14 @@ class MultiScalePredictor:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _logits_and_gates(model: nn.Module, variables: dict, images: Float[Array, "b H W 3"]) -> tuple:
+def _logits_and_gates(
+    model: nn.Module,
+    variables: dict,
+    images: Float[Array, "b H W 3"],
+    inside: Bool[Array, "b H W"],
+) -> tuple:
     """(fused logits of each level, gates of each level) of normalised images."""
-    output = model.apply(variables, images, train=False)
+    output = model.apply(variables, images, train=False, inside=inside)
     return tuple(level.fused for level in output.levels), tuple(
         dict(level.gates) for level in output.levels
     )
@@ -138,19 +157,20 @@ def _logits_and_gates(model: nn.Module, variables: dict, images: Float[Array, "b
 @functools.partial(jax.jit, static_argnames=("view", "preprocessing"))
 def _show(
     images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], *, view: View, preprocessing: tuple
-) -> Float[Array, "b N M 3"]:
-    """The photos as the network sees them in this view: normalised, 0 (mean colour) outside."""
+) -> tuple[Float[Array, "b N M 3"], Bool[Array, "b N M"]]:
+    """The photos as the network sees them in this view: normalised, 0 (mean colour) outside; and
+    which pixels are theirs."""
     x = normalise(images, *preprocessing)
     height, width = images.shape[1:3]
-    if view == View(1.0, False):
-        inside = [jnp.arange(n) < sizes[:, i, None] for i, n in enumerate((height, width))]
-        return x * (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
     rows = _photo_positions(sizes[:, 0], height, view._replace(mirrored=False))
     columns = _photo_positions(sizes[:, 1], width, view)
-    return _resample(x, rows, columns)
+    inside = (rows != _OUTSIDE)[:, :, None] & (columns != _OUTSIDE)[:, None, :]
+    if view == View(1.0, False):
+        return x * inside[..., None], inside
+    return _resample(x, rows, columns), inside
 
 
-@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swaps"))
+@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swaps", "decode"))
 def _label_maps(
     logits: tuple,
     sizes: Int[Array, "b 2"],
@@ -160,21 +180,44 @@ def _label_maps(
     output_bucket: tuple[int, int],
     views: tuple[View, ...],
     swaps: tuple,
+    decode: Callable,
 ) -> tuple:
-    """For each level the best node of every pixel of the output bucket, uint8 [b, H, W]."""
+    """For each level the node of every pixel of the output bucket, uint8 [b, H, W]."""
     height, width = output_bucket
 
     def strip(first_row):
         rows = first_row + jnp.arange(_ROWS)
-        return tuple(
-            jnp.argmax(
-                _average(maps, sizes, output_sizes, rows, bucket, width, views, swap), -1
-            ).astype(jnp.uint8)
-            for maps, swap in zip(logits, swaps, strict=True)
+        return decode(
+            [
+                _average(maps, sizes, output_sizes, rows, bucket, width, views, swap)
+                for maps, swap in zip(logits, swaps, strict=True)
+            ]
         )
 
     strips = jax.lax.map(strip, jnp.arange(0, height, _ROWS))
     return tuple(jnp.moveaxis(s, 0, 1).reshape(s.shape[1], -1, width)[:, :height] for s in strips)
+
+
+def _best_nodes(logits: list[Float[Array, "b r W _"]]) -> tuple[UInt8[Array, "b r W"], ...]:
+    return tuple(jnp.argmax(x, -1).astype(jnp.uint8) for x in logits)
+
+
+def consistent_labels(
+    parents: tuple[tuple[int, ...], ...], logits: list[Float[Array, "b r W _"]]
+) -> tuple[UInt8[Array, "b r W"], ...]:
+    """Labels of every level that never contradict each other, for a tree of any depth.
+
+    Of all paths from the root level to a leaf each pixel takes the one with the largest sum of
+    log-probabilities over the levels. logits: of every level, finest first. parents: for every
+    level but the last the index of each node's parent in the next one.
+    """
+    of_paths = jax.nn.log_softmax(logits[-1])
+    for up, x in zip(parents[::-1], logits[-2::-1], strict=True):
+        of_paths = jax.nn.log_softmax(x) + of_paths[..., np.array(up)]
+    labels = [jnp.argmax(of_paths, -1)]
+    for up in parents:
+        labels.append(jnp.array(up)[labels[-1]])
+    return tuple(x.astype(jnp.uint8) for x in labels)
 
 
 def _average(

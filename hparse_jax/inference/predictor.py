@@ -6,6 +6,7 @@ maps; parsing files, scoring a split and writing a submission all read from it.
 
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -74,8 +75,10 @@ class Predictor:
     model, variables, config, hierarchy: of a run; step: the checkpoint's, kept for reports.
     scales, flip: the views of a photo whose logits are averaged, scales by default
     `config.eval_scales`. side: show every photo with its longer side at this many pixels before the
-    scales apply (None: at its own size). max_side: the longest side in pixels at which label maps
-    are made; those of a larger photo are brought to its size (None: no limit).
+    scales apply; 0: at its own size; None: at `config.eval_side`, and if that is 0 at its own size
+    too, but a large photo as `training_side` says. max_side: the longest side in pixels at which
+    label maps are made; those of a larger photo are brought to its size (None: no limit).
+    consistent: the most probable path of the tree for every pixel (see `consistent_labels`).
     """
 
     def __init__(
@@ -90,15 +93,18 @@ class Predictor:
         flip: bool = False,
         side: int | None = None,
         max_side: int | None = MAX_SIDE,
+        consistent: bool = False,
     ):
-        self.config, self.step, self.flip = config, step, flip
+        self.config, self.step, self.flip, self.consistent = config, step, flip, consistent
+        self.side = config.eval_side if side is None else side
         self.hierarchy = levels_of(config.model, hierarchy)
         self.scales = tuple(scales or config.eval_scales)
         self._model, self._variables = model, variables
-        self._side, self._max_side = side, max_side
+        self._max_side = max_side
+        self._large = math.inf if side == 0 else max(config.crop) / min(config.scale)
         self._announced = set()
         self._multiscale = MultiScalePredictor(
-            model, variables, config, self.hierarchy, self.scales, flip
+            model, variables, config, self.hierarchy, self.scales, flip, consistent
         )
         # a batch pays on an accelerator; on a CPU it would only be padded
         accelerated = jax.default_backend() != "cpu"
@@ -149,7 +155,9 @@ class Predictor:
         own = image.shape[:2]
         fits = self._max_side is None or max(own) <= self._max_side
         output = own if fits else _with_longer_side(own, self._max_side)
-        shown = output if self._side is None else _with_longer_side(own, self._side)
+        shown = output
+        if self.side or max(own) > self._large:
+            shown = _with_longer_side(own, self.side or training_side(self.config))
         return (item, own), _resized(image, shown), output
 
     def _results(self, items: list, prediction: Prediction) -> Iterator[tuple[object, Result]]:
@@ -224,8 +232,8 @@ def load_parser(
     """The parser that a training run made; of an imported backbone its features alone.
 
     workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
-    step: of the checkpoint, default the last. options: scales, flip, side and max_side of
-    `Predictor`. Raises InputError when there is no such run or checkpoint.
+    step: of the checkpoint, default the last. options: scales, flip, side, max_side and consistent
+    of `Predictor`. Raises InputError when there is no such run or checkpoint.
     """
     path = pathlib.Path(workdir_or_file)
     if path.parent.name == "checkpoints" and path.name.isdigit():
@@ -243,6 +251,15 @@ def load_parser(
 def _apply(model: nn.Module, variables: dict, images: Array, part: str | None = None):
     """The model's output, or that of one of its parts."""
     return model.apply(variables, images, method=part and (lambda m, x: getattr(m, part)(x)))
+
+
+def training_side(config: Config) -> int:
+    """The longer side, in pixels, at which a large photo is shown unless told otherwise.
+
+    There it fills the training crop at the middle (geometric mean) of the training scales. Large
+    is a photo that does not fit into the crop at the smallest of them.
+    """
+    return round(max(config.crop) / math.sqrt(min(config.scale) * max(config.scale)))
 
 
 def _as_image(photo) -> np.ndarray:

@@ -109,6 +109,7 @@ FORMATS = {
                 multi_grid=True,
                 dtype="float32",
             ),
+            eval_side=513,
             **_BGR,
         ),
         (101,),

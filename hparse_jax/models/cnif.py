@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -19,7 +19,15 @@ from hparse_jax.models.resnet import ResNet
 
 
 class CNIF(nn.Module):
-    """Images [b, h, w, 3], normalised -> ParserOutput. See `ModelConfig` for the switches."""
+    """Images [b, h, w, 3], normalised -> ParserOutput.
+
+    The paper's logits are >= 0 (Eq. 11 to 17); here, as in the released network, the last layer of
+    every head is linear: a softmax over the nodes follows, and a ReLU before it would stop the
+    gradient of every node that is rightly ruled out. See `ModelConfig` for the switches.
+
+    inside: the pixels of the photos, where the images hold padding too; averages over the image
+    (Eq. 10 and 15, the context) are then over these alone.
+    """
 
     config: ModelConfig
     hierarchy: Hierarchy
@@ -29,21 +37,31 @@ class CNIF(nn.Module):
         self.embedding = ImageEmbedding(self.config)
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         blocks = self.resnet(images, train)
-        embedding = self.embedding(blocks, train)
+        embedding = self.embedding(blocks, train, inside)
         channels, dtype = embedding.shape[-1], self.config.dtype
-        head = functools.partial(NodeHead, self.config, min(64, max(8, channels // 4)))
+        head = functools.partial(
+            NodeHead, self.config, min(self.config.head_width, max(8, channels // 4))
+        )
 
         # Step 1, direct inference: an initial estimate for every node.
-        maps, attention, means, direct = [], [], [], []
+        maps, attention, level_means, means, direct = [], [], [], [], []
         for level in self.hierarchy.levels:
             to_level = ConvNorm(channels, dtype=dtype, name=f"{level.name}_embedding")
             level_map = to_level(embedding, train)
-            mean = pixel_mean(level_map.astype(jnp.float32))
-            gate = NodeAttention(len(level.nodes), name=f"{level.name}_attention")(mean)
+            mean = pixel_mean(level_map.astype(jnp.float32), inside)
+            gate = NodeAttention(
+                len(level.nodes), self.config.reduction, name=f"{level.name}_attention"
+            )(mean)
             maps.append(level_map)
             attention.append(gate)
+            level_means.append(mean)
             means.append(gate * mean[:, None, :])
             direct.append(head(1, name=f"{level.name}_direct")(level_map, gate, train=train))
         sent = [self._message(logits) for logits in direct]
@@ -59,7 +77,7 @@ class CNIF(nn.Module):
                 sources[source] = jnp.concatenate([direct[depth][..., :1], logits], -1)
 
             # Step 3, fusion.
-            fused, gates = self._fuse(sources, means, depth)
+            fused, gates = self._fuse(sources, level_means[depth], means, depth)
             outputs.append(
                 LevelOutput(
                     direct=direct[depth],
@@ -88,13 +106,14 @@ class CNIF(nn.Module):
             messages["bottom_up"] = child_message(sent[depth - 1], parents, nodes)
         return messages
 
-    def _fuse(self, sources, means, depth):
+    def _fuse(self, sources, level_mean, means, depth):
         """(logits, gates by source) of a level."""
         level = self.hierarchy.levels[depth]
         if len(sources) == 1:
             return sources["direct"], {}
         if self.config.fusion not in ("conditional", "unconditional"):
-            return StaticFusion(self.config.fusion, name=f"{level.name}_fusion")(sources), {}
+            fusion = StaticFusion(self.config.fusion, name=f"{level.name}_fusion")
+            return fusion(sources, level_mean), {}
         gates = {}
         if self.config.fusion == "conditional":
             child_parents = self.hierarchy.levels[depth - 1].parents if depth else ()
@@ -104,7 +123,9 @@ class CNIF(nn.Module):
                 means[depth - 1] if "bottom_up" in sources else None,
             )
         shared = self.config.node_heads == "shared"
-        return FusionNetwork(shared, name=f"{level.name}_fusion")(sources, gates), gates
+        width = self.config.fusion_width
+        fusion = FusionNetwork(shared, width, name=f"{level.name}_fusion")
+        return fusion(sources, gates), gates
 
     def _auxiliary(self, block, train):
         if not self.config.auxiliary:

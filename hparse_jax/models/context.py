@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.layers import BatchNorm, ConvNorm, kernel_init
+from hparse_jax.models.layers import BatchNorm, Conv, ConvNorm, kernel_init
 from hparse_jax.models.ops import pixel_mean, resize
 
 
@@ -20,47 +20,56 @@ class ImageEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, blocks: tuple[Float[Array, "b _ _ _"], ...], train: bool = False
+        self,
+        blocks: tuple[Float[Array, "b _ _ _"], ...],
+        train: bool = False,
+        inside: Bool[Array, "b H W"] | None = None,
     ) -> Float[Array, "b h w c"]:
         fine = blocks[1]
         channels = fine.shape[-1]
-        rates = (6, 12, 18) if self.config.output_stride == 16 else (12, 24, 36)
-        aspp = ASPP(channels // 2, channels, rates, self.config.dtype, name="aspp")
-        return resize(aspp(blocks[3], train), fine.shape[1:3]) + fine
+        aspp = ASPP(self.config, channels // 2, channels, name="aspp")
+        return resize(aspp(blocks[3], train, inside), fine.shape[1:3]) + fine
 
 
 class ASPP(nn.Module):
     """One 1x1, three dilated 3x3 branches and the image mean, side by side, then 1x1 (DeepLabV3).
 
-    rates: dilations in pixels of the input map. branch, features: channels of a branch and of
-    the result.
+    The paper names the module alone: its dilations (`config.aspp_rates`, in pixels of the input
+    map) and its batch norm are DeepLabV3's. branch, features: channels of a branch and of the
+    result.
     """
 
+    config: ModelConfig
     branch: int
     features: int
-    rates: tuple[int, ...]
-    dtype: str
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], train: bool = False
+        self,
+        x: Float[Array, "b h w c"],
+        train: bool = False,
+        inside: Bool[Array, "b H W"] | None = None,
     ) -> Float[Array, "b h w features"]:
-        def conv(kernel, dilation, name):
-            return ConvNorm(self.branch, kernel, dilation=dilation, dtype=self.dtype, name=name)
+        def conv(x, kernel, dilation, name):
+            sizes = {"dilation": dilation, "dtype": self.config.dtype, "name": name}
+            if self.config.aspp_norm:
+                return ConvNorm(self.branch, kernel, **sizes)(x, train)
+            return Conv(self.branch, kernel, **sizes)(x)
 
-        branches = [conv(1, 1, "point")(x, train)]
-        branches += [conv(3, rate, f"rate{rate}")(x, train) for rate in self.rates]
+        rates = (6, 12, 18) if self.config.output_stride == 16 else (12, 24, 36)
+        branches = [conv(x, 1, 1, "point")]
+        branches += [conv(x, 3, r, f"rate{r}") for r in self.config.aspp_rates or rates]
         # The image mean is one vector per sample: it joins the 1x1 product as a bias, so that it
         # never has to be spread over the map.
-        mean = conv(1, 1, "image")(pixel_mean(x)[:, None, None, :], train)
-        return Project(self.features, self.dtype, name="project")(branches, mean, train)
+        mean = conv(pixel_mean(x, inside)[:, None, None, :], 1, 1, "image")
+        return Project(self.config, self.features, name="project")(branches, mean, train)
 
 
 class Project(nn.Module):
-    """1x1 convolution of concatenated maps and a per-image vector, batch norm, ReLU."""
+    """1x1 convolution of concatenated maps and a per-image vector, batch norm or bias, ReLU."""
 
+    config: ModelConfig
     features: int
-    dtype: str
 
     @nn.compact
     def __call__(
@@ -72,7 +81,10 @@ class Project(nn.Module):
         x = jnp.concatenate(maps, -1)
         channels = x.shape[-1]
         kernel = self.param("kernel", kernel_init, (channels + vector.shape[-1], self.features))
-        x, vector, kernel = nn.dtypes.promote_dtype(x, vector, kernel, dtype=self.dtype)
+        x, vector, kernel = nn.dtypes.promote_dtype(x, vector, kernel, dtype=self.config.dtype)
         x = x @ kernel[:channels] + vector @ kernel[channels:]
-        x = BatchNorm(self.dtype, name="norm")(x, train)
+        if self.config.aspp_norm:
+            x = BatchNorm(self.config.dtype, name="norm")(x, train)
+        else:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         return nn.relu(x)

@@ -59,7 +59,7 @@ class FusionNetwork(nn.Module):
     """
 
     shared: bool  # one set of weights for all nodes, or one each
-    hidden: int = 16
+    hidden: int  # channels per node
 
     @nn.compact
     def __call__(
@@ -97,20 +97,24 @@ class StaticFusion(nn.Module):
     product_of_experts (Eq. 1): the product of the distributions.
     bayesian (Eq. 2 and 3 with sources independent given y): the product over p(y)^(n - 1), with
     p(y) a learned prior, initialised as uniform.
-    ensemble (Eq. 4): the mean with learned weights, the same for every image, initialised as equal.
+    ensemble (Eq. 4): the mean with weights p(z | x), a softmax over the sources of a linear layer
+    on the level's map averaged over the image; initialised as equal.
     Returns log-probabilities up to a constant per pixel, which the softmax of the loss removes.
     """
 
     rule: str
 
     @nn.compact
-    def __call__(self, maps: dict[str, Float[Array, "b h w nodes"]]) -> Float[Array, "b h w nodes"]:
+    def __call__(
+        self, maps: dict[str, Float[Array, "b h w nodes"]], level_mean: Float[Array, "b c"]
+    ) -> Float[Array, "b h w nodes"]:
         sources = jnp.stack([jax.nn.log_softmax(m) for m in maps.values()])
         if self.rule == "product_of_experts":
             return sources.sum(0)
         if self.rule == "bayesian":
             prior = self.param("log_prior", nn.initializers.zeros, sources.shape[-1:])
             return sources.sum(0) - (len(sources) - 1) * jax.nn.log_softmax(prior)
-        weights = self.param("log_weights", nn.initializers.zeros, sources.shape[:1])
-        weights = jax.nn.log_softmax(weights)
-        return jax.nn.logsumexp(sources + weights[:, None, None, None, None], axis=0)
+        init = nn.initializers.zeros
+        to_weights = nn.Dense(len(sources), kernel_init=init, name="source_weights")
+        weights = jax.nn.log_softmax(to_weights(level_mean))
+        return jax.nn.logsumexp(sources + weights.T[:, :, None, None, None], axis=0)

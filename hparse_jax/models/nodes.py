@@ -24,7 +24,7 @@ class NodeAttention(nn.Module):
     """
 
     nodes: int
-    reduction: int = 16
+    reduction: int
 
     @nn.compact
     def __call__(self, mean: Float[Array, "b c"]) -> Float[Array, "b nodes c"]:

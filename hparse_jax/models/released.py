@@ -6,7 +6,7 @@ those of the released one; in-place activated batch norms are ordinary ones afte
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -22,7 +22,8 @@ _SLOPE = 0.01  # of the leaky ReLU
 class ReleasedCNIF(nn.Module):
     """Images [b, h, w, 3], BGR minus the mean -> ParserOutput.
 
-    Level 1 is at 1/4 of the image, levels 2 and 3 and the auxiliary map "aux" at 1/8.
+    inside: see `CNIF`. Level 1 is at 1/4 of the image, levels 2 and 3 and the auxiliary map "aux"
+    at 1/8.
     """
 
     config: ModelConfig
@@ -33,14 +34,20 @@ class ReleasedCNIF(nn.Module):
         self.context = Context(self.config.dtype)
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         dtype = self.config.dtype
         blocks = self.resnet(images, train)
-        context = resize(self.context(blocks[3], train), blocks[1].shape[1:3])
+        context = resize(self.context(blocks[3], train, inside), blocks[1].shape[1:3])
         parts, *coarse = (len(level.nodes) for level in self.hierarchy.levels)
         maps = [PartHead(parts, dtype, name="level1")(context, blocks, train)]
         for level, nodes in enumerate(coarse, 2):
-            maps.append(CoarseHead(nodes, dtype, name=f"level{level}")(context, blocks[1], train))
+            head = CoarseHead(nodes, dtype, name=f"level{level}")(context, blocks[1], train, inside)
+            maps.append(head)
         x = ConvNorm(512, bias=True, dtype=dtype, name="auxiliary")(blocks[2], train)
         logits = Conv(parts, 1, relu=False, dtype=dtype, name="auxiliary_logits")(x)
         return ParserOutput(tuple(map(direct_level, maps)), {"aux": logits.astype(jnp.float32)})
@@ -52,14 +59,16 @@ class Context(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w 512"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool, inside: Bool[Array, "b H W"] | None
+    ) -> Float[Array, "b h w 512"]:
         def conv(x, kernel, name, dilation=1, relu=True):
             layer = ConvNorm(512, kernel, 1, dilation, relu, self.dtype, name=name)
             return layer(x, train)
 
         branches = [conv(x, 1, "branch0")]
         branches += [conv(x, 3, f"branch{i}", rate) for i, rate in enumerate(_RATES, 1)]
-        mean = conv(pixel_mean(x)[:, None, None, :], 1, "branch4")
+        mean = conv(pixel_mean(x, inside)[:, None, None, :], 1, "branch4")
         branches.append(jnp.broadcast_to(mean, branches[0].shape))
         x = conv(jnp.concatenate(branches, -1), 1, "project1", relu=False)
         x = conv(nn.leaky_relu(x, _SLOPE), 3, "project2", relu=False)
@@ -99,13 +108,17 @@ class CoarseHead(nn.Module):
 
     @nn.compact
     def __call__(
-        self, context: Float[Array, "b h w c"], skip: Float[Array, "b h w c"], train: bool
+        self,
+        context: Float[Array, "b h w c"],
+        skip: Float[Array, "b h w c"],
+        train: bool,
+        inside: Bool[Array, "b H W"] | None,
     ) -> Float[Array, "b h w nodes"]:
         scale = self.param("skip_scale", nn.initializers.ones, (1,))
         x = context + scale * skip
         x = ConvNorm(256, 3, dtype=self.dtype, name="conv1")(x, train)
         x = ConvNorm(256, 1, dtype=self.dtype, name="conv2")(x, train)
-        gate = nn.relu(nn.Dense(16, name="squeeze")(pixel_mean(x)))
+        gate = nn.relu(nn.Dense(16, name="squeeze")(pixel_mean(x, inside)))
         gate = nn.sigmoid(nn.Dense(256, name="excite")(gate))
         x = x * gate[:, None, None, :].astype(x.dtype)
         return Conv(self.nodes, 1, relu=False, dtype=self.dtype, name="logits")(x)

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from hparse_jax.checkpoint import TrainState
 from hparse_jax.config import Config
+from hparse_jax.hierarchy import IGNORE
 from hparse_jax.losses import count_valid, parsing_loss
 from hparse_jax.models.build import initial_variables
 from hparse_jax.models.ops import normalise
@@ -45,6 +46,7 @@ def make_train_step(
             {"params": params, "batch_stats": batch_stats},
             normalise(images, config.mean, config.std, config.channels),
             train=True,
+            inside=labels != IGNORE if config.masked_means else None,
             mutable=["batch_stats"],
             rngs={"dropout": dropout},
         )

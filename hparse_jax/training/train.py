@@ -130,7 +130,15 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
                 checkpoints.save(state, done)
             if validation and config.eval_every and not stop:
                 variables = jax.tree.map(lambda x: x.addressable_data(0), state.variables)
-                predictor = Predictor(model, variables, config, hierarchy, step=done, max_side=None)
+                predictor = Predictor(
+                    model,
+                    variables,
+                    config,
+                    hierarchy,
+                    step=done,
+                    side=config.eval_side,
+                    max_side=None,
+                )
                 scores = evaluate_split(
                     predictor,
                     dataset,

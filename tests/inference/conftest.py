@@ -27,7 +27,7 @@ class Pixels(nn.Module):
     traces: tuple = ()  # none, or one `Traces`
 
     @nn.compact
-    def __call__(self, images, train=False):
+    def __call__(self, images, train=False, inside=None):
         if self.traces:
             self.traces[0].seen.append(images.shape)
         gain = self.param("gain", nn.initializers.ones, ())

@@ -1,11 +1,12 @@
 """The geometry of multi-scale, mirrored prediction, where bilinear values are exact."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hparse_jax.data.buckets import Batch, bucket_size
 from hparse_jax.inference import multiscale
-from hparse_jax.inference.multiscale import MultiScalePredictor, view_side
+from hparse_jax.inference.multiscale import MultiScalePredictor, consistent_labels, view_side
 
 BUCKET = (129, 97)
 
@@ -77,6 +78,41 @@ def test_label_maps_are_the_argmax_of_the_averaged_logits(network, config, hiera
         np.testing.assert_allclose(best, logits.max(-1), atol=1e-5)
         assert not labels[size[0] :].any()
         assert not labels[:, size[1] :].any()
+
+
+def test_consistent_labels_are_the_best_of_all_paths_of_a_deep_tree():
+    """Against every path of four levels by hand, at every pixel."""
+    parents = ((0, 1, 1, 2, 3, 3, 4), (0, 1, 1, 2, 2), (0, 1, 1))
+    sizes = (7, 5, 3, 2)
+    rng = np.random.default_rng(5)
+    logits = [rng.normal(0, 3, (2, 4, 5, nodes)).astype(np.float32) for nodes in sizes]
+    labels = consistent_labels(parents, [jnp.asarray(x) for x in logits])
+    logp = [x - np.log(np.exp(x.astype(float)).sum(-1, keepdims=True)) for x in logits]
+    contradictions = 0
+    for pixel in np.ndindex(2, 4, 5):
+        best, path = -np.inf, None
+        for leaf in range(sizes[0]):
+            nodes = [leaf]
+            for up in parents:
+                nodes.append(up[nodes[-1]])
+            score = sum(x[pixel][node] for x, node in zip(logp, nodes, strict=True))
+            best, path = max((best, path), (score, nodes))
+        assert [int(x[pixel]) for x in labels] == path
+        own = [int(x[pixel].argmax()) for x in logits]
+        contradictions += any(up[a] != b for up, a, b in zip(parents, own, own[1:], strict=True))
+    assert contradictions > 10
+
+
+def test_label_maps_of_a_consistent_predictor_agree(network, config, hierarchy, variables):
+    rng = np.random.default_rng(0)
+    image, size = rng.integers(0, 256, (*BUCKET, 3), dtype=np.uint8), (120, 90)
+    parents = np.array(hierarchy.levels[0].parents)
+    for consistent in (False, True):
+        predictor = MultiScalePredictor(
+            network, variables, config, hierarchy, (0.75, 1.0), True, consistent
+        )
+        leaves, bodies = predictor(batch_of([image], [size])).labels
+        assert (parents[np.asarray(leaves)] == np.asarray(bodies)).all() == consistent
 
 
 def test_a_mirrored_photo_gets_mirrored_and_swapped_logits(

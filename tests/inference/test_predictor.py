@@ -143,6 +143,24 @@ def workdir(tmp_path_factory):
     return folder
 
 
+def test_by_default_photos_are_shown_at_the_configs_side(make_parser, config, traces, people):
+    config.eval_side = 129
+    make_parser()(people(194, 97))
+    make_parser(side=0)(people(194, 97))
+    assert traces.seen == [(1, 129, 97, 3), (1, 257, 97, 3)]  # 129 x 65 and 194 x 97 in buckets
+
+
+def test_large_photos_are_shown_at_the_scale_of_the_training(make_parser, config, traces, people):
+    """A crop of 96 pixels holds photos of up to 192 at scale 0.5; at the middle, 1, it is full."""
+    config.crop, config.scale = (96, 64), (0.5, 2.0)
+    parser = make_parser()
+    assert parser(people(193, 150)).labels.shape == (193, 150)
+    parser(people(192, 150))
+    make_parser(side=0)(people(194, 150))
+    # buckets of 96 x 75, 192 x 150 and 194 x 150 pixels
+    assert traces.seen == [(1, 97, 97, 3), (1, 193, 193, 3), (1, 257, 193, 3)]
+
+
 def test_load_parser_takes_a_workdir_or_one_checkpoint(workdir, people):
     photo = people(60, 50)
     whole = hparse_jax.load_parser(workdir)

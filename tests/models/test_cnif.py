@@ -49,21 +49,26 @@ class WithoutBackbone(CNIF):
 
 
 @pytest.mark.parametrize(
-    ("hierarchy", "node_heads", "messages", "batch"),
+    ("hierarchy", "node_heads", "messages", "batch", "photo"),
     [
-        (hparse_jax.get_hierarchy("atr"), "per_node", "logits", 1),
-        (hparse_jax.get_hierarchy("atr"), "shared", "probabilities", 2),
-        (FOUR_LEVELS, "per_node", "probabilities", 2),
-        (FOUR_LEVELS, "shared", "logits", 1),
+        (hparse_jax.get_hierarchy("atr"), "per_node", "logits", 1, None),
+        (hparse_jax.get_hierarchy("atr"), "shared", "probabilities", 2, None),
+        (FOUR_LEVELS, "per_node", "probabilities", 2, (20, 41)),
+        (FOUR_LEVELS, "shared", "logits", 1, (33, 25)),
     ],
     ids=["atr-own-logits", "atr-shared-probabilities", "four-own-probabilities", "four-shared"],
 )
-def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, messages, batch):
+def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, messages, batch, photo):
+    """photo: height and width of the part of the images that is no padding."""
     config = dataclasses.replace(TINY, node_heads=node_heads, messages=messages)
     model = WithoutBackbone(config, hierarchy)
     images = jax.random.normal(jax.random.key(0), (batch, 33, 41, 3))
     variables = random_variables(model, images)
-    apply = jax.jit(lambda v, x: model.apply(v, x, capture_intermediates=True))
+    inside, shown = None, (None, None)
+    if photo:
+        inside = jnp.zeros(images.shape[:3], bool).at[:, : photo[0], : photo[1]].set(True)
+        shown = [-(-side // 8) for side in photo]  # grid points at every 8th pixel from 0
+    apply = jax.jit(lambda v, x: model.apply(v, x, inside=inside, capture_intermediates=True))
     output, captured = apply(variables, images)
     intermediates = captured["intermediates"]
     level_maps = [
@@ -71,7 +76,9 @@ def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, message
         for level in hierarchy.levels
     ]
     double = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
-    expected = reference(hierarchy, double["params"], double["batch_stats"], level_maps, messages)
+    expected = reference(
+        hierarchy, double["params"], double["batch_stats"], level_maps, messages, shown
+    )
     for level, (maps, fused, gates) in zip(output.levels, expected, strict=True):
         for source in ("direct", "top_down", "bottom_up"):
             actual = getattr(level, source)
@@ -88,7 +95,7 @@ def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, message
 @pytest.mark.parametrize(
     ("fusion", "module"),
     [
-        ("unconditional", FusionNetwork(shared=False)),
+        ("unconditional", FusionNetwork(shared=False, hidden=16)),
         ("product_of_experts", StaticFusion("product_of_experts")),
         ("bayesian", StaticFusion("bayesian")),
         ("ensemble", StaticFusion("ensemble")),
@@ -99,13 +106,15 @@ def test_the_sources_of_a_level_are_fused_as_the_config_says(fusion, module):
     model = WithoutBackbone(dataclasses.replace(TINY, fusion=fusion), FOUR_LEVELS)
     images = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
     variables = random_variables(model, images)
-    output = jax.jit(model.apply)(variables, images)
+    apply = jax.jit(lambda v, x: model.apply(v, x, capture_intermediates=True))
+    output, captured = apply(variables, images)
     for level, maps in zip(FOUR_LEVELS.levels, output.levels, strict=True):
         sources = {s: getattr(maps, s) for s in ("direct", "top_down", "bottom_up")}
         sources = {source: logits for source, logits in sources.items() if logits is not None}
         own = {"params": variables["params"].get(f"{level.name}_fusion", {})}
-        arguments = ({},) if fusion == "unconditional" else ()
-        expected = module.apply(own, sources, *arguments)
+        level_map = captured["intermediates"][f"{level.name}_embedding"]["__call__"][0]
+        more = {} if fusion == "unconditional" else level_map.mean((1, 2))
+        expected = module.apply(own, sources, more)
         np.testing.assert_allclose(maps.fused, expected, atol=1e-5 * np.abs(expected).max())
         assert maps.gates == {}
 

@@ -17,6 +17,7 @@ MAPS = dict(
         strict=True,
     )
 )
+IMAGES = jnp.asarray(np.random.default_rng(2).normal(size=(2, 6)), jnp.float32)  # level maps' means
 
 
 def softmax(x):
@@ -29,7 +30,8 @@ def fused_by_hand(rule, maps, parameter):
     for index in np.ndindex(probabilities.shape[:3]):
         each = [softmax(np.asarray(x[index], np.float64)) for x in maps.values()]
         if rule == "ensemble":  # Eq. 4
-            fused = sum(w * p for w, p in zip(softmax(parameter), each, strict=True))
+            weights = softmax(IMAGES[index[0]] @ parameter["kernel"] + parameter["bias"])
+            fused = sum(w * p for w, p in zip(weights, each, strict=True))
         else:  # Eq. 1; Eq. 2 and 3 divide by the prior, which every source has counted once
             fused = np.prod(each, 0)
             if rule == "bayesian":
@@ -41,13 +43,11 @@ def fused_by_hand(rule, maps, parameter):
 @pytest.mark.parametrize("sources", [("direct", "bottom_up"), SOURCES])
 @pytest.mark.parametrize("rule", ["product_of_experts", "bayesian", "ensemble"])
 def test_a_static_rule_fuses_distributions(rule, sources):
-    """With a prior that is not uniform, and weights that are not equal."""
+    """With a prior that is not uniform, and weights that differ from image to image."""
     maps = {source: MAPS[source] for source in sources}
-    learned = {"bayesian": ("log_prior", NODES), "ensemble": ("log_weights", len(sources))}
-    name, size = learned.get(rule, ("none", 0))
-    parameter = np.linspace(-1.5, 1.0, size, dtype=np.float32)
-    variables = {"params": {name: parameter}} if size else {}
-    fused = np.asarray(StaticFusion(rule).apply(variables, maps))
+    variables = random_variables(StaticFusion(rule), maps, IMAGES)
+    parameter = next(iter(variables.get("params", {"": None}).values()))
+    fused = np.asarray(StaticFusion(rule).apply(variables, maps, IMAGES))
     expected = fused_by_hand(rule, maps, parameter)
     actual = np.exp(fused) / np.exp(fused).sum(-1, keepdims=True)
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
@@ -55,12 +55,12 @@ def test_a_static_rule_fuses_distributions(rule, sources):
 
 def test_a_bayesian_prior_starts_uniform_and_ensemble_weights_start_equal():
     for rule, same_as in (("bayesian", "product_of_experts"), ("ensemble", "mean")):
-        fused, _ = StaticFusion(rule).init_with_output(jax.random.key(0), MAPS)
+        fused, _ = StaticFusion(rule).init_with_output(jax.random.key(0), MAPS, IMAGES)
         if same_as == "mean":
             each = [np.exp(m) / np.exp(m).sum(-1, keepdims=True) for m in MAPS.values()]
             expected = np.log(np.mean(each, 0))
         else:
-            expected = np.asarray(StaticFusion(same_as).apply({}, MAPS))
+            expected = np.asarray(StaticFusion(same_as).apply({}, MAPS, IMAGES))
         # equal up to a constant per pixel
         assert np.ptp(fused - expected, -1).max() < 1e-5
 

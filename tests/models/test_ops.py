@@ -132,6 +132,14 @@ def test_pixel_mean_and_its_gradient():
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
+def test_the_pixel_mean_of_a_photo_in_a_larger_image():
+    """Grid points at every 4th pixel: of 17 x 13 pixels 5 x 4, of the photo's 9 x 12 3 x 3."""
+    x, inside = normal(2, 5, 4, 3), np.zeros((2, 17, 13), bool)
+    inside[0, :9, :12] = True
+    mean = pixel_mean(jnp.asarray(x), jnp.asarray(inside))
+    np.testing.assert_allclose(mean, [x[0, :3, :3].mean((0, 1)), np.zeros(3)], atol=1e-6)
+
+
 def test_column_sums_leave_the_channels():
     x = normal(2, 4, 5, 3)
     np.testing.assert_allclose(column_sums(x), x.sum((0, 1, 2)), rtol=1e-5)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -52,7 +52,12 @@ class DeepLabV2(nn.Module):
         self.vgg = VGG(self.config, atrous=True)
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         x = max_pool(self.vgg(images)[4], stride=1)
         leaves = len(self.hierarchy.levels[0].nodes)
         branches = [Classifier(self.config, leaves, r, name=f"rate{r}") for r in _RATES]
@@ -81,7 +86,12 @@ class Attention(nn.Module):
         self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=dtype)
         self.dropout = nn.Dropout(0.5)
 
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         inputs = [
             resize(images, tuple(input_side(side, scale) for side in images.shape[1:3]))
             for scale in SCALES

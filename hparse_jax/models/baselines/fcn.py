@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -41,7 +41,12 @@ class FCN8s(nn.Module):
         self.double_pool4 = Double()
         self.dropout = nn.Dropout(0.5)
 
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         pool3, pool4, pool5 = map(max_pool_2x2, self.vgg(images)[2:])
         x = self.dropout(self.fc6(pool5), deterministic=not train)
         x = self.dropout(self.fc7(x), deterministic=not train)

@@ -1,7 +1,7 @@
 """SegNet (Badrinarayanan et al. 2017): VGG-16 and its mirror, which unpools where VGG pooled."""
 
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
@@ -26,7 +26,12 @@ class SegNet(nn.Module):
         self.vgg = VGG(self.config, norm=True)
         self.decoder = Decoder(self.config, len(self.hierarchy.levels[0].nodes))
 
-    def __call__(self, images: Float[Array, "b h w 3"], train: bool = False) -> ParserOutput:
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
         return leaf_output(self.decoder(self.vgg(images, train), train))
 
 
