@@ -12,7 +12,7 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -55,36 +55,26 @@ class Hierarchy:
     joints: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __post_init__(self):
-        if not self.levels:
-            raise InputError(f"hierarchy {self.name}: no levels; give at least the list of classes")
-        for level, coarser in itertools.zip_longest(self.levels, self.levels[1:]):
-            _check_level(self.name, level, coarser)
-        names = [level.name for level in self.levels]
-        if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w-]+", n) for n in names):
-            raise InputError(
-                f"hierarchy {self.name}: level names {names} must differ and hold only letters, "
-                "digits, - and _"
-            )
-        leaves = len(self.levels[0].nodes)
-        paired = [i for pair in self.flip_pairs for i in pair]
-        if len(set(paired)) != len(paired) or any(not 0 < i < leaves for i in paired):
-            raise InputError(
-                f"hierarchy {self.name}: flip pairs {self.flip_pairs} must name every leaf "
-                f"1..{leaves - 1} at most once"
-            )
-        if len(self.palette) != leaves:
-            raise InputError(f"hierarchy {self.name}: {len(self.palette)} colours, {leaves} leaves")
-        for leaf, colour in zip(self.levels[0].nodes, self.palette, strict=True):
-            _rgb(leaf, colour)
-        for joint, ids in self.joints:
-            if not ids or any(not 0 < i < leaves for i in ids):
-                raise InputError(f"hierarchy {self.name}: joint {joint} has leaf ids {ids}")
+        for problem in _problems(self):
+            raise InputError(f"hierarchy {self.name}: {problem}")
         for depth in range(len(self.levels)):
             self.flip_permutation(depth)
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - hierarchies are few and small
     def table(self, level: int) -> np.ndarray:
         """uint8 [256]: leaf id -> node id at `level`; 255 -> 255, every unknown id -> 254."""
-        return _table(self, level)
+        if not 0 <= level < len(self.levels):
+            raise InputError(
+                f"level {level}: hierarchy {self.name} has levels 0..{len(self.levels) - 1}"
+            )
+        table = np.full(256, _UNKNOWN, np.uint8)
+        ids = np.arange(len(self.levels[0].nodes))
+        for finer in self.levels[:level]:
+            ids = np.asarray(finer.parents)[ids]
+        table[: len(ids)] = ids
+        table[IGNORE] = IGNORE
+        table.setflags(write=False)
+        return table
 
     def unknown_ids(self) -> np.ndarray:
         """bool [256]: which label values are neither a leaf id nor 255."""
@@ -154,46 +144,48 @@ class Hierarchy:
         }
 
 
-def _check_level(name: str, level: Level, coarser: Level | None) -> None:
-    where = f"hierarchy {name}, level {level.name}"
-    if not level.nodes or level.nodes[0] != "background":
-        raise InputError(f"{where}: the first node must be background")
-    if len(set(level.nodes)) != len(level.nodes):
-        raise InputError(f"{where}: a node name occurs twice in {level.nodes}")
-    if not 2 <= len(level.nodes) <= _UNKNOWN:
-        raise InputError(f"{where}: {len(level.nodes)} nodes; 2 to {_UNKNOWN} are possible")
-    if coarser is None:
-        if level.parents:
-            raise InputError(f"{where}: the root level has no parents")
-        return
-    if len(level.parents) != len(level.nodes):
-        raise InputError(f"{where}: {len(level.parents)} parents for {len(level.nodes)} nodes")
-    for node, parent in zip(level.nodes, level.parents, strict=True):
-        if not 0 <= parent < len(coarser.nodes) or (parent == 0) != (node == "background"):
-            raise InputError(
-                f"{where}: node {node} has parent {parent}; background belongs to background (0), "
-                f"every other node to one of 1..{len(coarser.nodes) - 1}"
+def _problems(hierarchy: Hierarchy) -> Iterator[str]:
+    """What does not fit together; a check relies on the ones before it."""
+    levels = hierarchy.levels
+    if not levels:
+        yield "no levels; give at least the list of classes"
+    for level, coarser in itertools.zip_longest(levels, levels[1:]):
+        yield from (f"level {level.name}: {problem}" for problem in _level_problems(level, coarser))
+    names = [level.name for level in levels]
+    if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w-]+", n) for n in names):
+        yield f"level names {names} must differ and hold only letters, digits, - and _"
+    leaves = len(levels[0].nodes)
+    paired = [i for pair in hierarchy.flip_pairs for i in pair]
+    if len(set(paired)) != len(paired) or any(not 0 < i < leaves for i in paired):
+        yield f"flip pairs {hierarchy.flip_pairs} must name every leaf 1..{leaves - 1} at most once"
+    if len(hierarchy.palette) != leaves:
+        yield f"{len(hierarchy.palette)} colours, {leaves} leaves"
+    for leaf, colour in zip(levels[0].nodes, hierarchy.palette, strict=True):
+        _rgb(leaf, colour)
+    for joint, ids in hierarchy.joints:
+        if not ids or any(not 0 < i < leaves for i in ids):
+            yield f"joint {joint} has leaf ids {ids}"
+
+
+def _level_problems(level: Level, coarser: Level | None) -> Iterator[str]:
+    nodes, parents = level.nodes, level.parents
+    if not nodes or nodes[0] != "background":
+        yield "the first node must be background"
+    if len(set(nodes)) != len(nodes):
+        yield f"a node name occurs twice in {nodes}"
+    if not 2 <= len(nodes) <= _UNKNOWN:
+        yield f"{len(nodes)} nodes; 2 to {_UNKNOWN} are possible"
+    above = coarser.nodes if coarser else ()
+    if len(parents) != (len(nodes) if coarser else 0):
+        yield f"{len(parents)} parents for {len(nodes)} nodes; the coarsest level has none"
+    for node, parent in zip(nodes, parents, strict=False):
+        if not 0 <= parent < len(above) or (parent == 0) != (node == "background"):
+            yield (
+                f"node {node} has parent {parent}; background belongs to background (0), every "
+                f"other node to one of 1..{len(above) - 1}"
             )
-    childless = set(range(len(coarser.nodes))) - set(level.parents)
-    if childless:
-        names = [coarser.nodes[i] for i in sorted(childless)]
-        raise InputError(f"hierarchy {name}, level {coarser.name}: {names} have no children")
-
-
-@functools.lru_cache(maxsize=256)
-def _table(hierarchy: Hierarchy, level: int) -> np.ndarray:
-    if not 0 <= level < len(hierarchy.levels):
-        raise InputError(
-            f"level {level}: hierarchy {hierarchy.name} has levels 0..{len(hierarchy.levels) - 1}"
-        )
-    table = np.full(256, _UNKNOWN, np.uint8)
-    ids = np.arange(len(hierarchy.levels[0].nodes))
-    for finer in hierarchy.levels[:level]:
-        ids = np.asarray(finer.parents)[ids]
-    table[: len(ids)] = ids
-    table[IGNORE] = IGNORE
-    table.setflags(write=False)
-    return table
+    if childless := [above[i] for i in range(len(above)) if i not in parents]:
+        yield f"{childless} of level {coarser.name} have no children"
 
 
 def _rgb(leaf: str, colour: object) -> tuple[int, int, int]:

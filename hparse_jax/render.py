@@ -18,12 +18,10 @@ def label_png(
 ) -> bytes:
     """A PNG whose pixel values are node ids: indexed with the palette, or greyscale without one."""
     image = Image.fromarray(labels)
-    if palette is None:
-        return _encoded(image, "PNG")
-    # all 256 entries: with fewer, the ids would be packed into 1, 2 or 4 bits
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(palette)] = palette
-    image.putpalette(table.tobytes())
+    if palette is not None:
+        # all 256 entries: with fewer, the ids would be packed into 1, 2 or 4 bits
+        rest = np.zeros((256 - len(palette), 3), np.uint8)
+        image.putpalette(np.concatenate([palette, rest]).tobytes())
     return _encoded(image, "PNG")
 
 
@@ -38,14 +36,12 @@ def overlay(
     palette: UInt8[np.ndarray, "nodes 3"],
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with every foreground pixel blended with its node's colour, outlines in white."""
-    nodes = len(palette)
-    foreground = (labels > 0) & (labels < nodes)
+    foreground = (labels > 0) & (labels < len(palette))
     colours = palette[np.where(foreground, labels, 0)]
     blended = cv2.addWeighted(image, 1 - _OPACITY, colours, _OPACITY, 0)
     blended = np.where(foreground[..., None], blended, image)
-    edge = np.zeros(labels.shape, bool)
-    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    edge[1:] |= labels[1:] != labels[:-1]
+    edge = np.diff(labels, axis=0, prepend=labels[:1]) != 0
+    edge |= np.diff(labels, axis=1, prepend=labels[:, :1]) != 0
     blended[edge] = blended[edge] // 2 + 127
     return blended
 

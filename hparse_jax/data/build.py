@@ -1,16 +1,13 @@
 """A dataset's raw distribution -> ArrayRecord files that training reads."""
 
-import contextlib
-import io
 import os
 import pathlib
 import re
 import shutil
-import tempfile
 
 import numpy as np
 
-from hparse_jax.data.dataset import BuiltDataset, dataset_folder
+from hparse_jax.data.dataset import VERSION, BuiltDataset, dataset_folder
 from hparse_jax.data.raw import (
     atr,
     cihp,
@@ -20,7 +17,7 @@ from hparse_jax.data.raw import (
     pascal_person_part,
     synthetic,
 )
-from hparse_jax.data.raw.records import Builder, Tally, check, left_out, split_samples, write
+from hparse_jax.data.raw.records import Tally, check, left_out, split_samples, write, write_info
 from hparse_jax.data.raw.source import Layout, Source
 from hparse_jax.data.report import draw_report, require_matplotlib
 from hparse_jax.errors import InputError
@@ -45,8 +42,8 @@ class RawProblems(InputError):
     def __init__(self, problems: list[str]):
         self.problems = problems
         super().__init__(
-            f"{len(problems)} problems in the raw files; --check lists them all, --skip-bad builds "
-            "without these photos"
+            f"{len(problems)} problems in the raw files; check lists them all, skip_bad builds "
+            "without them"
         )
 
 
@@ -84,7 +81,7 @@ def build(
         _stop_for(source.problems, skip_bad)
         if manual_dir is not None:
             source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
-        _write(name, data_dir, source, skip_bad, beam)
+        _write(target, source, skip_bad, beam)
     if report:
         draw_report(BuiltDataset(name, data_dir))
     return target
@@ -121,7 +118,7 @@ def _check_arguments(dataset: str, name: str, hierarchy: str | None) -> None:
         return
     if hierarchy is None:
         raise InputError(
-            "hierarchy is missing (--hierarchy): the file that names the classes of your labels"
+            "hierarchy is missing: give the file that names the classes of your labels"
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(f"name={name}: use lower-case letters, digits and _, a letter first")
@@ -135,17 +132,16 @@ def _check_same(
     """Raises InputError when the dataset was not built from these."""
     if not {"hierarchy", "sizes"} <= set(built.metadata):
         raise InputError(f"{built.folder}: not a whole dataset; remove the folder and build again")
+    remedy = "remove the folder to build it again, or choose another name"
     before = built.metadata.get("raw")
     given = None if manual_dir is None else str(pathlib.Path(manual_dir).absolute())
     if given not in (None, before):
         raise InputError(
-            f"{built.folder}: was built from {before}, not from {manual_dir}; choose another name "
-            "(--name), or remove the folder to build it again"
+            f"{built.folder}: was built from {before}, not from {manual_dir}; {remedy}"
         )
     if hierarchy and built.metadata["hierarchy"] != get_hierarchy(hierarchy).to_json():
         raise InputError(
-            f"{built.folder}: was built with another hierarchy than {hierarchy}; remove the folder "
-            "to build it again, or choose another name (--name)"
+            f"{built.folder}: was built with another hierarchy than {hierarchy}; {remedy}"
         )
 
 
@@ -153,9 +149,7 @@ def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | N
     layout, raw = DATASETS[dataset], None
     if layout.wanted:
         if manual_dir is None:
-            raise InputError(
-                f"manual_dir is missing (--manual_dir): {dataset} is built from {layout.wanted}"
-            )
+            raise InputError(f"manual_dir is missing: {dataset} is built from {layout.wanted}")
         raw = pathlib.Path(manual_dir).absolute()
         if not raw.is_dir() or not any(raw.iterdir()):
             state = "is not a folder" if raw.exists() else "no such folder"
@@ -170,34 +164,26 @@ def _stop_for(problems: list[str], skip_bad: bool) -> None:
         raise RawProblems(problems) if len(problems) > 1 else InputError(problems[0])
 
 
-def _write(
-    name: str, data_dir: str | os.PathLike, source: Source, skip_bad: bool, beam: str | None
-) -> None:
-    # A killed build leaves its unfinished folder, which nothing ever reads.
-    target = dataset_folder(name, data_dir)
-    for unfinished in target.parent.glob(f"incomplete.*_{target.name}"):
-        shutil.rmtree(unfinished)
-    splits = split_samples(source)
+def _write(target: pathlib.Path, source: Source, skip_bad: bool, beam: str | None) -> None:
+    name, splits = target.parent.name, split_samples(source)
     if not splits:
-        raise InputError(f"{name}: no photo is left to build; --check lists why")
-
-    def fill(builder):
-        infos, tallies = write(builder, source, splits, beam)
-        total = sum(tallies.values(), Tally())
-        _stop_for(total.problems, skip_bad)
+        raise InputError(f"{name}: no photo is left to build; check lists why")
+    unfinished = target.with_name(f"incomplete.{VERSION}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        infos, tallies = write(unfinished, name, source, splits, beam)
+        _stop_for([problem for tally in tallies.values() for problem in tally.problems], skip_bad)
         for split, tally in tallies.items():
             if not tally.photos:
                 raise InputError(
                     f"split {split} has no photos ({left_out(len(tally.left_out), tally.unmapped)}"
                     f", {len(tally.bad)} bad); every split needs one at least"
                 )
-        builder.info.metadata.update(_metadata(source, tallies))
-        return infos
-
-    # TFDS insists on a download folder and prints about it; nothing is downloaded here.
-    with tempfile.TemporaryDirectory() as downloads, contextlib.redirect_stdout(io.StringIO()):
-        builder = Builder(name, pathlib.Path(data_dir).absolute(), fill)
-        builder.download_and_prepare(download_dir=downloads)
+        write_info(unfinished, name, infos, _metadata(source, tallies))
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _metadata(source: Source, tallies: dict[str, Tally]) -> dict:

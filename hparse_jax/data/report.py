@@ -25,7 +25,7 @@ _CHART, _DOTS = 1200, 100  # pixels: width of the chart, an inch of it
 def require_matplotlib() -> None:
     """Raises InputError when matplotlib, which the chart needs, is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("--report needs matplotlib: pip install 'hparse_jax[charts]'")
+        raise InputError("report needs matplotlib: pip install 'hparse_jax[charts]'")
 
 
 def draw_report(dataset: BuiltDataset) -> None:
@@ -49,12 +49,11 @@ def _row(image: np.ndarray, labels: np.ndarray, hierarchy: Hierarchy) -> list[np
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    labels[labels == IGNORE] = 0
     row = [image]
     for depth, level in enumerate(hierarchy.levels):
-        palette = hierarchy.palette_at(depth)
-        nodes = hierarchy.labels_at(depth, labels)
-        shown = np.where(nodes == IGNORE, 0, nodes).astype(np.uint8)
-        row.append(with_legend(overlay(image, shown, palette), shown, level.nodes, palette))
+        palette, nodes = hierarchy.palette_at(depth), hierarchy.labels_at(depth, labels)
+        row.append(with_legend(overlay(image, nodes, palette), nodes, level.nodes, palette))
     return row
 
 

@@ -96,14 +96,9 @@ def _derived(hierarchy: Hierarchy) -> list[Group]:
     def seen(labels, ids):
         return bool(np.isin(labels, ids).any())
 
-    def head_missed(_, labels):
-        return not seen(labels, head)
-
-    def full_body(_, labels):
-        return seen(labels, head) and seen(labels, feet)
-
-    def upper_body(_, labels):
-        return seen(labels, head) and not seen(labels, lower)
-
-    named = {"full-body": full_body, "upper-body": upper_body, "head-missed": head_missed}
+    named = {
+        "full-body": lambda _, labels: seen(labels, head) and seen(labels, feet),
+        "upper-body": lambda _, labels: seen(labels, head) and not seen(labels, lower),
+        "head-missed": lambda _, labels: not seen(labels, head),
+    }
     return [Group("factors", name, True, holds) for name, holds in named.items()]

@@ -49,11 +49,8 @@ def find_photos(
                 f"output={output} is the photographs' own folder, where a later call would parse "
                 "the results, too; give another one"
             )
-        if not name.is_dir():
-            found.setdefault(name.absolute(), pathlib.Path(name.name))
-            continue
-        for path in _photos_under(name, output.resolve()):
-            found.setdefault(path.absolute(), path.relative_to(name))
+        for path in _photos_under(name, output.resolve()) if name.is_dir() else [name]:
+            found.setdefault(path.absolute(), path.relative_to(folder))
     if not found:
         where = f" found in {', '.join(map(str, inputs))}" if inputs else " given"
         raise InputError(
@@ -73,13 +70,10 @@ def find_photos(
 def _photos_under(folder: pathlib.Path, output: pathlib.Path) -> Iterable[pathlib.Path]:
     for parent, folders, files in os.walk(folder):
         here = pathlib.Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() != output
-        )
-        for name in sorted(files):
-            if not name.startswith(".") and pathlib.Path(name).suffix.lower() in SUFFIXES:
+        shown = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = [f for f in shown if (here / f).resolve() != output]
+        for name in sorted(f for f in files if not f.startswith(".")):
+            if pathlib.Path(name).suffix.lower() in SUFFIXES:
                 yield here / name
 
 
@@ -107,13 +101,10 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     composited over white, of an animation the first frame is read. Raises InputError naming the
     file when it is missing, broken, truncated or in no known format.
     """
+    if pathlib.Path(path).is_dir():
+        raise InputError(f"{path}: a folder; name the photographs in it")
     if not pathlib.Path(path).is_file():
-        what = (
-            "a folder; name the photographs in it"
-            if pathlib.Path(path).is_dir()
-            else ("no such file; check the name")
-        )
-        raise InputError(f"{path}: {what}")
+        raise InputError(f"{path}: no such file; check the name")
     try:
         with Image.open(path) as image:
             image.load()
@@ -130,8 +121,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
             raise ValueError("its pixels have no known range; save it with 8 or 16 bits")
         grey = (grey.astype(np.int32) + 128) // 257  # 257 = 65535 / 255
         image = Image.fromarray(grey.astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
+    if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")

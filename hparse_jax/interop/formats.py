@@ -5,8 +5,10 @@ of its batch norm or ""). In the names the groups of the pattern are numbered as
 """
 
 import dataclasses
+import json
+import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,18 +27,10 @@ _BGR = {
     "std": (1.0, 1.0, 1.0),
     "channels": "bgr",
 }
-
-
-_BLOCKS = [  # of a ResNet as torchvision names them
-    (r"resnet/block(\d)_(\d+)/conv(\d)", r"layer\1.\2.conv\3", r"layer\1.\2.bn\3"),
-    (r"resnet/block(\d)_(\d+)/shortcut", r"layer\1.\2.downsample.0", r"layer\1.\2.downsample.1"),
-]
-_DEEP_STEM = [(r"resnet/stem(\d)", r"conv\1", r"bn\1")]
-_ENCODING_STEM = [
-    ("resnet/stem1", "conv1.0", "conv1.1"),
-    ("resnet/stem2", "conv1.3", "conv1.4"),
-    ("resnet/stem3", "conv1.6", "bn1"),
-]
+# rows by the part of a network that they name
+_ROWS = json.loads(pathlib.Path(__file__).with_name("names.json").read_text())
+_BLOCKS = _ROWS["blocks of a ResNet, as torchvision names them"]
+_DEEP_STEM = _ROWS["deep stem"]
 _VGG = [
     (f"vgg/conv{layer}", f"features.{number}", "")
     for layer, number in zip(
@@ -47,23 +41,7 @@ _VGG = [
 ]
 _OFFICIAL = [
     *((ours, f"encoder.{layer}", f"encoder.{norm}") for ours, layer, norm in _DEEP_STEM + _BLOCKS),
-    (r"context/branch([0-3])", r"decoder.layer5.b\1.0", r"decoder.layer5.b\1.1"),
-    ("context/branch4", "decoder.layer5.b4.1", "decoder.layer5.b4.2"),
-    ("context/project1", "decoder.layer5.project.0", "decoder.layer5.project.1"),
-    ("context/project2", "decoder.layer5.project.2", "decoder.layer5.project.3"),
-    (r"level1/conv([012])", r"decoder.layer_n1.conv\1.0", r"decoder.layer_n1.conv\1.1"),
-    ("level1/conv3", "decoder.layer_n1.conv3.0", "decoder.layer_n1.conv3.1"),
-    ("level1/conv4", "decoder.layer_n1.conv3.3", "decoder.layer_n1.conv3.4"),
-    ("level1/logits", "decoder.layer_n1.conv4", ""),
-    (r"level([23])/conv1", r"decoder.layer_n\1.conv1.0", r"decoder.layer_n\1.conv1.1"),
-    (r"level([23])/conv2", r"decoder.layer_n\1.conv1.3", r"decoder.layer_n\1.conv1.4"),
-    (r"level([23])/squeeze", r"decoder.layer_n\1.conv1.6.fc1", ""),
-    (r"level([23])/excite", r"decoder.layer_n\1.conv1.6.fc2", ""),
-    (r"level([23])/logits", r"decoder.layer_n\1.conv1.7", ""),
-    (r"level([12])", r"decoder.layer_n\1.alpha", ""),
-    ("level3", "decoder.layer_n3.beta", ""),
-    ("auxiliary", "decoder.layer_dsn.0", "decoder.layer_dsn.1"),
-    ("auxiliary_logits", "decoder.layer_dsn.3", ""),
+    *_ROWS["decoder of cnif-official"],
 ]
 # the end of our variable's path -> whether it is the norm's, and the end of the foreign key
 _ENDS = {
@@ -83,7 +61,7 @@ class Format:
     config of the network, or the settings of the backbone, that these weights are for. activated:
     every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5."""
 
-    rows: list[tuple[str, str, str]]
+    rows: Sequence[Sequence[str]]
     unused: str
     settings: Callable[[int], Config | BackboneSettings]
     depths: tuple[int, ...]
@@ -100,11 +78,10 @@ FORMATS = {
     "cnif-official": Format(
         _OFFICIAL,
         _COUNTERS,
-        lambda depth: Config(
+        lambda _: Config(
             dataset="lip",
             model=ModelConfig(
                 name="cnif_official",
-                depth=depth,
                 output_stride=8,
                 multi_grid=True,
                 dtype="float32",
@@ -119,7 +96,10 @@ FORMATS = {
         _DEEP_STEM + _BLOCKS, _RESNET_UNUSED, _resnet("deep", _BGR), (101,)
     ),
     "pytorch-encoding": Format(
-        _ENCODING_STEM + _BLOCKS, _RESNET_UNUSED, _resnet("deep", _IMAGENET), (101, 50)
+        _ROWS["encoding stem"] + _BLOCKS,
+        _RESNET_UNUSED,
+        _resnet("deep", _IMAGENET),
+        (101, 50),
     ),
     "torchvision-resnet": Format(
         [("resnet/stem1", "conv1", "bn1"), *_BLOCKS],
@@ -130,7 +110,7 @@ FORMATS = {
     "torchvision-vgg16": Format(
         _VGG,
         r"classifier\..*",
-        lambda depth: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
+        lambda _: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
         (16,),
     ),
 }
@@ -145,19 +125,14 @@ def convert(
     of another shape, or not finite, all at once.
     """
     paths = {_source(path, form.rows): path for path in shapes}
+    used = [key for key in weights if not re.fullmatch(form.unused, key)]
     made: dict[str, np.ndarray] = {}
-    wrong: list[str] = []
-    for key, x in weights.items():
-        if re.fullmatch(form.unused, key):
-            continue
-        if key not in paths:
-            wrong.append(f"unexpected {key}")
-            continue
-        path = paths[key]
+    wrong = [f"unexpected {key}" for key in used if key not in paths]
+    for key in [key for key in used if key in paths]:
+        x, path = weights[key], paths[key]
         try:
             with np.errstate(over="ignore"):
                 value = _as_ours(np.asarray(x, np.float32), path, len(shapes[path]))
-                value = np.ascontiguousarray(value)
         except (ValueError, IndexError):
             wrong.append(f"{key} has shape {list(x.shape)}")
             continue
@@ -168,14 +143,14 @@ def convert(
         elif not np.isfinite(value).all():
             wrong.append(f"{key} has numbers that are not finite")
         else:
-            made[path] = value
+            made[path] = np.ascontiguousarray(value)
     wrong += [f"missing {key}" for key in paths if key not in weights]
     if wrong:
         raise InputError(f"{len(wrong)} keys do not fit: {'; '.join(wrong)}")
     return made
 
 
-def _source(path: str, rows: list[tuple[str, str, str]]) -> str:
+def _source(path: str, rows: Sequence[Sequence[str]]) -> str:
     """The foreign key from which our variable comes."""
     _, path = path.split("/", 1)  # without the collection
     module, end = re.fullmatch(f"(.*?)/({'|'.join(_ENDS)})", path).groups()

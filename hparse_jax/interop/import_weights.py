@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from hparse_jax.checkpoint import save_backbone, save_run
 from hparse_jax.errors import InputError
@@ -36,15 +37,13 @@ def import_weights(
     else:
         hierarchy = levels_of(settings.model, get_hierarchy(settings.dataset))
         model = build_model(settings.model, hierarchy)
-    wanted, structure = jax.tree_util.tree_flatten_with_path(
-        jax.eval_shape(lambda: initial_variables(model, 0))
-    )
-    shapes = {jax.tree_util.keystr(p, simple=True, separator="/"): x.shape for p, x in wanted}
+    wanted = flatten_dict(jax.eval_shape(lambda: initial_variables(model, 0)), sep="/")
+    shapes = {path: x.shape for path, x in wanted.items()}
     try:
         made = convert(weights, form, shapes)
     except InputError as error:
         raise InputError(f"{file}: {error}; is it of format {name}, depth {depth}?") from error
-    variables = jax.tree_util.tree_unflatten(structure, [made[path] for path in shapes])
+    variables = unflatten_dict(made, sep="/")
     if backbone:
         save_backbone(workdir, settings, variables)
     else:

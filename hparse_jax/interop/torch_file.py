@@ -11,7 +11,6 @@ import io
 import math
 import pathlib
 import pickle
-import struct
 import zipfile
 from typing import ClassVar, NamedTuple
 
@@ -135,6 +134,10 @@ _NAMES = {
 class _Reader(pickle._Unpickler):
     """Accepts tensors, numbers, text, lists, tuples and dicts only."""
 
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.dtypes: dict[str, type] = {}  # of storages by key: in the older form they follow bare
+
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(
@@ -148,6 +151,7 @@ class _Reader(pickle._Unpickler):
             raise pickle.UnpicklingError("an unknown kind of storage")
         if not isinstance(key, str | int) or count < 0 or view not in ([], [None]):
             raise pickle.UnpicklingError("a storage that is a part of another one")
+        self.dtypes[str(key)] = storage.dtype
         return _Storage(str(key), storage.dtype, count)
 
     def _refuse(self):
@@ -182,14 +186,18 @@ def read_weights(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     _refuse_what_is_no_weights(path, data)
     try:
         if path.suffix == ".safetensors":
-            return _without_prefix(_read_safetensors(data))
-        tree, storages = _read_zip(data) if data[:2] == b"PK" else _read_legacy(data)
-        return _without_prefix(_arrays(_state_dict(tree), storages))
+            arrays = _read_safetensors(data)
+        else:
+            tree, storages = _read_zip(data) if data[:2] == b"PK" else _read_legacy(data)
+            arrays = _arrays(_state_dict(tree), storages)
     except Exception as error:  # a hostile or broken file fails in any way
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if isinstance(error, EOFError | zipfile.BadZipFile):
             reason = f"it is truncated or damaged: {reason}"
         raise InputError(f"{path}: not a readable file of weights ({reason})") from error
+    if all(name.startswith("module.") for name in arrays):
+        return {name.removeprefix("module."): x for name, x in arrays.items()}
+    return arrays
 
 
 def _refuse_what_is_no_weights(path: pathlib.Path, data: bytes) -> None:
@@ -230,12 +238,8 @@ def _read_zip(data: bytes) -> tuple[object, dict[str, bytes]]:
             raise ValueError("its numbers are big-endian")
         tree = _Reader(io.BytesIO(archive.read(pickles[0]))).load()
         start = f"{root}data/"
-        storages = {
-            name.removeprefix(start): archive.read(name)
-            for name in members
-            if name.startswith(start)
-        }
-    return tree, storages
+        keys = [name.removeprefix(start) for name in members if name.startswith(start)]
+        return tree, {key: archive.read(start + key) for key in keys}
 
 
 def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
@@ -246,33 +250,17 @@ def _read_legacy(data: bytes) -> tuple[object, dict[str, bytes]]:
     machine = _Reader(stream).load()  # facts of the machine that wrote it
     if isinstance(machine, dict) and machine.get("little_endian") is False:
         raise ValueError("its numbers are big-endian")
-    reader = _LegacyReader(stream)
+    reader = _Reader(stream)
     tree = reader.load()
     storages = {}
     for key in _Reader(stream).load():
         header = stream.read(8)
-        if len(header) < 8:
-            raise ValueError("it is truncated")
-        (count,) = struct.unpack("<q", header)
-        dtype = reader.dtypes.get(str(key), np.float32)
-        size = count * np.dtype(dtype).itemsize
-        if count < 0 or size > len(data):
+        count = int.from_bytes(header, "little", signed=True)
+        size = count * np.dtype(reader.dtypes.get(str(key), np.float32)).itemsize
+        if len(header) < 8 or not 0 <= size <= len(data):
             raise ValueError("it is truncated")
         storages[str(key)] = stream.read(size)
     return tree, storages
-
-
-class _LegacyReader(_Reader):
-    """Remembers the types of storages: their numbers follow without them."""
-
-    def __init__(self, stream):
-        super().__init__(stream)
-        self.dtypes: dict[str, type] = {}
-
-    def persistent_load(self, identity):
-        storage = super().persistent_load(identity)
-        self.dtypes[storage.key] = storage.dtype
-        return storage
 
 
 def _state_dict(tree: object) -> dict[str, _Tensor]:
@@ -285,12 +273,6 @@ def _state_dict(tree: object) -> dict[str, _Tensor]:
     if not tensors:
         raise ValueError("it holds no tensors by name")
     return tensors
-
-
-def _without_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    if all(name.startswith("module.") for name in arrays):
-        return {name.removeprefix("module."): x for name, x in arrays.items()}
-    return arrays
 
 
 def _arrays(tensors: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ def test_what_stops_a_build_is_listed_on_stderr_up_to_twenty(tmp_path, capsys):
         write_sample(tmp_path / "raw", f"person{i:02d}", seed=i)
         write(tmp_path / "raw" / "labels" / f"person{i:02d}.png", b"")
     hierarchy = write_people(tmp_path / "people.json")
-    expected = "^23 problems in the raw files; --check lists them all, --skip-bad builds without"
+    expected = "^23 problems in the raw files; check lists them all, skip_bad builds without"
     with pytest.raises(InputError, match=expected):
         build.build_and_print(
             "folder", tmp_path / "data", tmp_path / "raw", hierarchy=hierarchy, skip_bad=False

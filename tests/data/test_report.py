@@ -92,6 +92,6 @@ def test_without_matplotlib_a_report_is_refused_before_anything_is_built(raw, mo
     )
     with pytest.raises(InputError) as caught:
         build_people(raw, report=True)
-    assert str(caught.value) == "--report needs matplotlib: pip install 'hparse_jax[charts]'"
+    assert str(caught.value) == "report needs matplotlib: pip install 'hparse_jax[charts]'"
     assert not (raw.parent / "data").exists()
     assert (build_people(raw) / "dataset_info.json").is_file()

@@ -32,14 +32,13 @@ def find(manual_dir: pathlib.Path) -> Source:
     raw = Files(manual_dir)
     lists, ccp_lists = _lists(raw), {}
     found: dict[str, Callable[[], Source]] = {}
-    if (manual_dir / "photos").is_dir():  # RAW is Clothing Co-Parsing, and its lists are of that
-        lists, ccp_lists = {}, lists
-        found["ccp"] = functools.partial(clothing_co_parsing.find, raw, ccp_lists)
-    elif (manual_dir / CCP / "photos").is_dir():
-        files = Files(manual_dir / CCP)
-        ccp_lists = _lists(files)
-        raw.problems |= files.problems
-        found["ccp"] = functools.partial(clothing_co_parsing.find, files, ccp_lists)
+    ccp = raw if raw.has_folder("photos") else Files(manual_dir / CCP)
+    if ccp.has_folder("photos"):
+        if ccp is raw:  # RAW is Clothing Co-Parsing, and its lists are of that
+            lists = {}
+        ccp_lists = _lists(ccp)
+        raw.problems |= ccp.problems
+        found["ccp"] = functools.partial(clothing_co_parsing.find, ccp, ccp_lists)
     for name, module, pattern in (
         ("cfpd", cfpd, "fash*on_parsing_data.mat"),
         ("fashionista", fashionista, "fashionista*.mat"),
@@ -69,9 +68,9 @@ def find(manual_dir: pathlib.Path) -> Source:
     return Source(
         get_hierarchy("fashion_clothing"),
         samples,
-        read_image=functools.partial(_delegate, sources, "read_image"),
-        read_labels=functools.partial(_delegate, sources, "read_labels"),
-        place=functools.partial(_delegate, sources, "place"),
+        read_image=lambda sample: sources[sample.family].read_image(sample),
+        read_labels=lambda sample: sources[sample.family].read_labels(sample),
+        place=lambda sample, name: sources[sample.family].place(sample, name),
         problems=list(raw.problems),
         shares=SHARES,
         splits=tuple(lists or ccp_lists),
@@ -110,11 +109,6 @@ def _take_listed(files: Files, lists: dict[str, str], samples: list[Sample]) -> 
                     "with labels; remove the line or add the files"
                 )
     return taken
-
-
-def _delegate(sources: dict[str, Source], reader: str, sample: Sample, *more):
-    """The reader of the dataset that a sample comes from."""
-    return getattr(sources[sample.family], reader)(sample, *more)
 
 
 LAYOUT = Layout(

@@ -1,6 +1,5 @@
 """Labels -> leaf ids. A PNG is read by its stored values, never by the colours they show."""
 
-import functools
 import io
 import json
 import pathlib
@@ -19,25 +18,17 @@ _SINGLE = ("1", "L", "P", "I;16", "I")  # Pillow's modes with one value a pixel
 
 def file_source(files: Files, hierarchy: Hierarchy, samples: list[Sample], **more) -> Source:
     """The source of photos and label PNGs that are files; more: what differs of `Source`."""
+
+    def read_png(sample):
+        return png_labels(files.read(sample.label), files.where(sample.label), hierarchy)
+
     fields = {
-        "read_image": functools.partial(_read_image, files),
-        "read_labels": functools.partial(_read_png, files, hierarchy),
-        "place": functools.partial(_place, files),
+        "read_image": lambda sample: files.read(sample.image),
+        "read_labels": read_png,
+        "place": lambda _, name: files.where(name),
         "problems": list(files.problems),
     }
     return Source(hierarchy, samples, **fields | more)
-
-
-def _read_image(files: Files, sample: Sample) -> bytes:
-    return files.read(sample.image)
-
-
-def _read_png(files: Files, hierarchy: Hierarchy, sample: Sample) -> Labels:
-    return png_labels(files.read(sample.label), files.where(sample.label), hierarchy)
-
-
-def _place(files: Files, sample: Sample, name: str) -> str:
-    return files.where(name)
 
 
 def class_table(dataset: str) -> dict[str, str]:

@@ -19,8 +19,6 @@ from hparse_jax.data.raw.source import Layout, Source, find_list, find_root, pai
 from hparse_jax.hierarchy import get_hierarchy
 
 _IMAGES, _LABELS, _TEST = "TrainVal_images", "TrainVal_parsing_annotations", "Testing_images"
-
-
 # split -> (photos, labels, folder of its list)
 _OFFICIAL = {
     "train": (f"{_IMAGES}/train_images", f"{_LABELS}/train_segmentations", _IMAGES),
@@ -28,9 +26,8 @@ _OFFICIAL = {
     "test": (f"{_TEST}/testing_images", None, _TEST),
 }
 _SHORT = {
-    "train": ("train_images", "train_segmentations", "."),
-    "val": ("val_images", "val_segmentations", "."),
-    "test": ("test_images", None, "."),
+    split: (f"{split}_images", None if split == "test" else f"{split}_segmentations", ".")
+    for split in _OFFICIAL
 }
 
 

@@ -1,7 +1,7 @@
 """A source -> a TFDS dataset of ArrayRecord files, written in parallel and in constant memory.
 
 TFDS's own writer keeps up to 1 GB of records in memory and needs TensorFlow beyond that, so the
-files are written here; names, metadata and the rename at the end are TFDS's.
+files are written here; their names and the metadata beside them are TFDS's.
 """
 
 import collections
@@ -14,12 +14,13 @@ import os
 import pathlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
-from tensorflow_datasets.core import dataset_builder, hashing
+from tensorflow_datasets.core import hashing
+from tensorflow_datasets.core.dataset_info import DatasetIdentity, DatasetInfo
 from tqdm import tqdm
 
 from hparse_jax.data.dataset import VERSION
@@ -73,33 +74,6 @@ class Tally:
         )
 
 
-class Builder(dataset_builder.FileReaderBuilder):
-    """TFDS's builder of every dataset here. fill: writes into its data_path, returns the splits."""
-
-    VERSION = tfds.core.Version(VERSION)
-
-    def __init__(
-        self,
-        name: str,
-        data_dir: str | os.PathLike,
-        fill: Callable[["Builder"], list[tfds.core.SplitInfo]],
-    ):
-        self.name = name
-        self._fill = fill
-        super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
-
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Photographs of people, every pixel with a body-part or clothing label.",
-            features=features(),
-            metadata=tfds.core.MetadataDict(),
-        )
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        self.info.set_splits(tfds.core.SplitDict(self._fill(self)))
-
-
 def left_out(photos: int, unmapped: dict[str, int]) -> str:
     """How many photos were left out and why, for messages."""
     counts = ", ".join(f"{n} {label}" for label, n in sorted(unmapped.items()))
@@ -121,15 +95,14 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
 
     Every photo is then read once before: photos that are left out take no part in the choice.
     """
-    splits: dict[str, list[Sample]] = {}
+    splits: dict[str, list[Sample]] = {split: [] for split in source.splits}
     held_out: dict[str, str] = {}
     if any(sample.split is None for sample in source.samples):
         seen = check(source)
         without = {*seen.left_out, *seen.bad}
         good = [sample for sample in source.samples if sample.id not in without]
         held_out = random_splits(good, source.shares)
-        splits = {split: [] for split in source.shares}
-    splits |= {split: [] for split in source.splits}
+        splits = {split: [] for split in source.shares} | splits
     for sample in source.samples:
         split = sample.split or held_out.get(sample.id, next(iter(source.shares)))
         splits.setdefault(split, []).append(sample)
@@ -137,9 +110,13 @@ def split_samples(source: Source) -> dict[str, list[Sample]]:
 
 
 def write(
-    builder: Builder, source: Source, splits: dict[str, list[Sample]], beam: str | None = None
+    folder: pathlib.Path,
+    name: str,
+    source: Source,
+    splits: dict[str, list[Sample]],
+    beam: str | None = None,
 ) -> tuple[list[tfds.core.SplitInfo], dict[str, Tally]]:
-    """Writes the splits into the builder's folder.
+    """Writes the splits of dataset `name` into a folder.
 
     beam: options of an Apache Beam pipeline whose workers each write whole files; None: threads of
     this process. Either way the same files. What could not be used is in the tallies.
@@ -152,10 +129,7 @@ def write(
         samples = sorted(samples, key=lambda s: hasher.hash_key(s.id))
         count = -(-len(samples) // _SHARD)
         templates[split] = tfds.core.ShardedFileTemplate(
-            data_dir=builder.data_path,
-            dataset_name=builder.name,
-            split=split,
-            filetype_suffix="array_record",
+            data_dir=folder, dataset_name=name, split=split, filetype_suffix="array_record"
         )
         paths[split] = [os.fspath(path) for path in templates[split].sharded_filepaths(count)]
         shards |= {path: samples[i::count] for i, path in enumerate(paths[split])}
@@ -177,6 +151,21 @@ def write(
             )
         )
     return infos, totals
+
+
+def write_info(
+    folder: pathlib.Path, name: str, infos: list[tfds.core.SplitInfo], metadata: dict
+) -> None:
+    """Writes what makes a folder of such files a TFDS dataset."""
+    info = DatasetInfo(
+        builder=DatasetIdentity(name, tfds.core.Version(VERSION), str(folder), __name__),
+        description="Photographs of people, every pixel with a body-part or clothing label.",
+        features=features(),
+        metadata=tfds.core.MetadataDict(metadata),
+        split_dict=tfds.core.SplitDict(infos),
+    )
+    info.set_file_format("array_record")
+    info.write_to_directory(folder)
 
 
 def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> Tally:
@@ -206,9 +195,7 @@ def _write_with_beam(
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise InputError(
-            "beam (--beam) needs Apache Beam: pip install 'hparse_jax[beam]'"
-        ) from error
+        raise InputError("beam needs Apache Beam: pip install 'hparse_jax[beam]'") from error
 
     try:
         pipeline = apache_beam.Pipeline(options=PipelineOptions(options.split()))

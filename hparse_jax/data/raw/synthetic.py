@@ -23,8 +23,13 @@ def find(manual_dir: pathlib.Path | None = None) -> Source:
         for seed, (split, photos) in enumerate(PHOTOS.items())
         for i in range(photos)
     ]
-    hierarchy = get_hierarchy("synthetic")
-    return Source(hierarchy, samples, read_image=_jpeg, read_labels=_labels, place=_place)
+    return Source(
+        get_hierarchy("synthetic"),
+        samples,
+        read_image=_jpeg,
+        read_labels=lambda sample: Labels(_person(sample.label)[1]),
+        place=lambda _, name: f"synthetic person {name}",
+    )
 
 
 # The picture and the labels of a sample are asked for one after the other, in the same thread.
@@ -36,14 +41,6 @@ def _person(seed_and_index: str):
 def _jpeg(sample: Sample) -> bytes:
     bgr = cv2.cvtColor(_person(sample.image)[0], cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-
-
-def _labels(sample: Sample) -> Labels:
-    return Labels(_person(sample.label)[1])
-
-
-def _place(sample: Sample, name: str) -> str:
-    return f"synthetic person {name}"
 
 
 LAYOUT = Layout(find, "")

@@ -7,6 +7,9 @@ its left, so the side of the image alone does not decide. As in LIP, arms and le
 skin; a sleeve belongs to its garment and the neck to the face.
 """
 
+import json
+import pathlib
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -24,6 +27,8 @@ from hparse_jax.data.synthetic.canvas import (
 from hparse_jax.hierarchy import get_hierarchy
 
 _ID = {name: i for i, name in enumerate(get_hierarchy("synthetic").levels[0].nodes)}
+# garment -> the patterns of its cloth, the repeated ones likelier, and the ranges of its colour
+_FABRICS = json.loads(pathlib.Path(__file__).with_name("fabrics.json").read_text())
 _INK = np.array((25.0, 22.0, 25.0))
 _WHITE = np.array((240.0, 240.0, 235.0))
 
@@ -125,30 +130,14 @@ class _Painter:
 
     def fabric(self, garment: str) -> np.ndarray:
         """A cloth in any colour, with the garment's own leaning to certain patterns."""
-        rng = self.rng
-        kinds = {
-            "upper-clothes": ["plain", "bars", "bars"],
-            "dress": ["dots", "dots", "blobs"],
-            "coat": ["plain", "checks", "checks"],
-            "pants": ["plain"],
-            "jumpsuits": ["plain", "stripes", "stripes"],
-            "skirt": ["pleats"],
-            "scarf": ["stripes", "bars", "plain"],
-            "hat": ["plain", "pleats"],
-            "socks": ["bars", "plain"],
-        }
-        ranges = {
-            "coat": {"saturation": (0.1, 0.6), "value": (0.2, 0.7)},
-            "pants": {"saturation": (0.1, 0.7), "value": (0.15, 0.6)},
-            "socks": {"saturation": (0.0, 0.25), "value": (0.75, 1.0)},
-            "scarf": {"saturation": (0.6, 1.0), "value": (0.5, 1.0)},
-        }.get(garment, {})
-        base = colour(rng, **ranges)
+        rng, fabric = self.rng, _FABRICS[garment]
+        base = colour(rng, **fabric.get("colours", {}))
         if garment == "pants" and rng.random() < 0.7:
             base = colour(rng, hue=(0.57, 0.66), saturation=(0.4, 0.75), value=(0.3, 0.65))
         other = base * 0.6 if garment in ("skirt", "hat", "coat") else colour(rng)
         period = self.canvas.scale * rng.uniform(0.035, 0.07)
-        return cloth(rng, self.canvas.labels.shape, base, other, rng.choice(kinds[garment]), period)
+        pattern = rng.choice(fabric["patterns"])
+        return cloth(rng, self.canvas.labels.shape, base, other, pattern, period)
 
     # ---- limbs
 

@@ -269,7 +269,7 @@ def test_a_check_names_every_problem_on_a_line_of_its_own(bad):
 
 def test_a_strict_build_leaves_nothing(bad, tmp_path):
     raw, hierarchy, _ = bad
-    with pytest.raises(InputError, match=r"\d+ problems in the raw files.*--check.*--skip-bad"):
+    with pytest.raises(InputError, match=r"\d+ problems in the raw files; check .*skip_bad"):
         build("folder", tmp_path / "data", raw, hierarchy=hierarchy)
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     assert not is_built(tmp_path / "data", "folder")
