@@ -113,9 +113,10 @@ class LossConfig:
         ("none", "product", "one_plus_error"),
     )
     structure_constants: str = setting(
-        "released",
-        "factor of the joint error: that of the released code, or the paper's 1 / (2 N)",
-        ("released", "paper"),
+        "paper",
+        "factor of the joint error: the paper's 1 / (2 N), N the joints present, or 0.025 as in "
+        "the released code",
+        ("paper", "released"),
     )
     structure_stride: int = setting(8, "pixels between the grid points of the joints", "above 0")
 

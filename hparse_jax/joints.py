@@ -15,7 +15,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
 _SCALE = 0.05  # of the error in the released code
-CONSTANTS = ("released", "paper")
+CONSTANTS = ("paper", "released")
 
 
 def require_joints(hierarchy: Hierarchy, otherwise: str = "take one that does") -> None:
@@ -74,13 +74,14 @@ def structure_error(
     predicted: UInt8[Array | np.ndarray, "b h w"],
     labels: UInt8[Array | np.ndarray, "b h w"],
     hierarchy: Hierarchy,
-    constants: str = "released",
+    constants: str = "paper",
 ) -> Float[Array, " b"]:
     """L_joint of every image (LIP Eq. 1): the error of the predicted joints' heat maps.
 
-    The sum over joints and pixels of the heat maps' squared differences, times 0.05 * 0.5 as in the
-    released code ("released"), or times 1 / (2 N) with N the image's ground-truth joints ("paper";
-    N is 1 where there are none). Raises InputError for a hierarchy without joints and for other
+    The sum over joints and pixels of the heat maps' squared differences, times 1 / (2 N) with N the
+    image's ground-truth joints ("paper"; N is 1 where there are none), or times 0.05 * 0.5 as in
+    the released code ("released"): with all of LIP's nine joints half, with one joint a twentieth
+    of the paper's. Raises InputError for a hierarchy without joints and for other
     constants.
     """
     if constants not in CONSTANTS:

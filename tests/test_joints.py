@@ -112,6 +112,19 @@ def test_perfect_joints_have_no_error():
     np.testing.assert_array_equal(structure_error(labels, labels, LIP), 0.0)
 
 
+def test_by_default_one_joint_counts_as_much_as_in_the_paper():
+    """1 / (2 N) with N = 1: twenty times the released 0.025."""
+    labels, predicted = np.zeros((2, 1, 6, 7), np.uint8)
+    labels[0, 1, 1], predicted[0, 4, 5] = 1, 1  # a hat, of the head
+    by_hand = ((maps_by_hand(predicted[0]) - maps_by_hand(labels[0])) ** 2).sum()
+    errors = (
+        structure_error(predicted, labels, LIP),
+        structure_error(predicted, labels, LIP, "released"),
+    )
+    np.testing.assert_allclose(np.squeeze(errors), [by_hand / 2, by_hand / 40], rtol=1e-5)
+    assert LossConfig().structure_constants == "paper"
+
+
 def test_an_image_without_joints_counts_as_one_joint():
     """The paper's 1 / (2 N) has no value for N = 0."""
     labels, predicted = np.zeros((1, 6, 7), np.uint8), np.full((1, 6, 7), 14, np.uint8)
@@ -120,7 +133,7 @@ def test_an_image_without_joints_counts_as_one_joint():
 
 
 def test_other_constants_and_maps_too_large_are_refused():
-    with pytest.raises(InputError, match="one of released, paper"):
+    with pytest.raises(InputError, match="one of paper, released"):
         structure_error(random_labels(0), random_labels(1), LIP, "papr")
     with pytest.raises(InputError, match="too large to sum positions"):
         joint_centres(np.zeros((1, 2000, 2000), np.uint8), LIP)
@@ -174,7 +187,7 @@ def image_terms(logits, labels):
         grid = labels[i, ::8, ::8]
         predicted = np.where(grid == 255, 255, np.asarray(logits[i]).argmax(-1))
         sums.append(plain)
-        errors.append(error_by_hand(predicted, grid, "released"))
+        errors.append(error_by_hand(predicted, grid, "paper"))
     return sums, errors
 
 
@@ -207,13 +220,13 @@ def test_the_gradient_is_the_error_times_that_of_cross_entropy(pair):
 
 def test_joints_can_be_taken_on_another_grid(pair):
     logits, labels = pair
-    config = LossConfig(structure="product", structure_stride=4, structure_constants="paper")
+    config = LossConfig(structure="product", structure_stride=4, structure_constants="released")
     _, terms = parsing_loss(output_of(logits), labels, LIP.leaves_only(), config)
     errors = []
     for i in range(len(labels)):
         grid = labels[i, ::4, ::4]
         predicted = np.asarray(resize(logits[i : i + 1], grid.shape)[0]).argmax(-1)
-        errors.append(error_by_hand(np.where(grid == 255, 255, predicted), grid, "paper"))
+        errors.append(error_by_hand(np.where(grid == 255, 255, predicted), grid, "released"))
     mean = np.average(errors, weights=(labels != 255).sum((1, 2)))
     np.testing.assert_allclose(terms["structure"], mean, rtol=1e-5)
 
