@@ -9,6 +9,7 @@ from hparse_jax.config import Config
 from hparse_jax.hierarchy import Hierarchy, Level
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import LevelOutput, ParserOutput
+from hparse_jax.models.ops import pixel_mean
 
 HIERARCHY = Hierarchy(
     name="three",
@@ -35,7 +36,7 @@ class Pixels(nn.Module):
         # background: 0, left: red, right: blue
         parts = jnp.stack([jnp.zeros_like(x[..., 0]), x[..., 0], x[..., 2]], -1)
         body = jnp.stack([jnp.zeros_like(x[..., 0]), x[..., 0] + x[..., 2]], -1)
-        mean = x.mean((1, 2))
+        mean = pixel_mean(x, inside)
         levels = [
             LevelOutput(
                 direct=fused, top_down=None, bottom_up=None, fused=fused, gates={"direct": gate}

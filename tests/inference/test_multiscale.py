@@ -202,6 +202,19 @@ def test_gates_come_from_the_upright_view_nearest_to_scale_one(
     np.testing.assert_allclose(prediction.gates[0]["direct"][0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("bucket", [BUCKET, (193, 257)])
+def test_averages_over_the_image_leave_out_the_bucket_around_the_photo(
+    network, config, hierarchy, variables, bucket, scale
+):
+    """Of a photo of one colour: the same whatever surrounds it."""
+    image, size = np.zeros((*bucket, 3), np.uint8), (90, 70)
+    image[: size[0], : size[1]] = (150, 100, 50)
+    predictor = MultiScalePredictor(network, variables, config, hierarchy, (scale,), True)
+    gates = predictor(batch_of([image], [size])).gates[0]["direct"]
+    np.testing.assert_allclose(gates, [[1, 0, -1]], atol=1e-5)
+
+
 def test_scaled_buckets_hold_the_photo_on_sides_16_k_plus_1():
     for side in (97, 129, 513, 1025):
         for scale in (0.5, 0.75, 1.0, 1.25, 1.5):
