@@ -8,6 +8,9 @@ full size here.
 Published: F1 85.51 with an ImageNet-pretrained backbone (CNIF Table 4). The paper's test protocol:
 
     hparse evaluate --workdir=runs/atr --split=test --scales=0.5,0.75,1,1.25,1.5 --flip
+
+Without lists the splits are random, 6,003 : 700 : 1,000 photos. With the public lists of 6,703 and
+1,000 (docs/datasets.md) there is no split val: train with --config.eval_every=0.
 """
 
 from hparse_jax.config import Config

@@ -26,6 +26,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("hierarchy", None, "For `folder`: the file of its classes (.json, .py).")
     flags.DEFINE_string("name", "folder", "For `folder`: the dataset's name, for config.dataset.")
+    flags.DEFINE_bool("chictopia", False, "For `atr`: its photos of Chictopia, dataset10k_*, too.")
     flags.DEFINE_string("beam", None, "Options of an Apache Beam pipeline that writes the files.")
 
 
@@ -41,18 +42,17 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"which dataset? known are {', '.join(DATASETS)}")
     values = flags.FLAGS
     if values.check:
-        return check_and_print(argv[0], values.manual_dir, values.hierarchy)
-    options = ("hierarchy", "name", "skip_bad", "beam", "report")
+        chosen = {"hierarchy": values.hierarchy, "chictopia": values.chictopia}
+        return check_and_print(argv[0], values.manual_dir, **chosen)
+    options = ("hierarchy", "name", "chictopia", "skip_bad", "beam", "report")
     chosen = {option: values[option].value for option in options}
     build_and_print(argv[0], values.data_dir, values.manual_dir, **chosen)
     return 0
 
 
-def check_and_print(
-    dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None = None
-) -> int:
-    """Prints every problem of the raw files on a line, then what is good; 1 for problems."""
-    tally = check_raw(dataset, manual_dir, hierarchy)
+def check_and_print(dataset: str, manual_dir: str | os.PathLike | None, **options) -> int:
+    """Prints every problem that `check_raw` finds on a line, then what is good; 1 for problems."""
+    tally = check_raw(dataset, manual_dir, **options)
     counts = [f"{tally.photos} photos are good"]
     counts += [left_out(len(tally.left_out), tally.unmapped)] if tally.left_out else []
     counts += [f"{len(tally.problems)} problems"]
@@ -93,6 +93,8 @@ def _contents(built: BuiltDataset) -> str:
         notes.append(left_out(metadata["left_out"], metadata["left_out_labels"]))
     if metadata.get("tags_only"):
         notes.append(f"{metadata['tags_only']} left out for want of pixel labels")
+    if photos := metadata.get("chictopia_left_out"):
+        notes.append(f"{photos} of Chictopia left out (--chictopia adds them)")
     if metadata.get("skipped"):
         notes.append(f"{len(metadata['skipped'])} problems skipped (listed in metadata.json)")
     return "; ".join(notes)

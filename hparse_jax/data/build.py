@@ -54,6 +54,7 @@ def build(
     *,
     hierarchy: str | None = None,
     name: str = _DEFAULT_NAME,
+    chictopia: bool = False,
     skip_bad: bool = False,
     beam: str | None = None,
     report: bool = False,
@@ -61,14 +62,14 @@ def build(
     """Builds a dataset unless it is already there; returns its folder, DATA_DIR/NAME/1.0.0.
 
     dataset: of DATASETS. manual_dir: the raw folder or its parent; not needed for `synthetic` and
-    for what is already built. hierarchy, name: of dataset `folder`. skip_bad: leave out what has a
-    problem instead of stopping. beam: options of an Apache Beam pipeline. report: write REPORT of
-    data/report.py beside the files, too.
+    for what is already built. hierarchy, name: of dataset `folder`. chictopia: of dataset `atr`,
+    its photos of Chictopia, too. skip_bad: leave out what has a problem instead of stopping. beam:
+    options of an Apache Beam pipeline. report: write REPORT of data/report.py beside the files.
 
     A build that fails or is interrupted leaves nothing that reads as a dataset. Raises InputError
     for wrong arguments and for raw files that are missing or wrong (RawProblems: several).
     """
-    _check_arguments(dataset, name, hierarchy)
+    _check_arguments(dataset, name, hierarchy, chictopia)
     name = name if DATASETS[dataset].own else dataset
     target = dataset_folder(name, data_dir)
     if report:
@@ -76,8 +77,12 @@ def build(
     if target.exists():
         before = BuiltDataset(name, data_dir)
         _check_same(before, manual_dir if DATASETS[dataset].own else None, hierarchy)
+        if chictopia and before.metadata.get("chictopia_left_out"):
+            raise InputError(
+                f"{target}: was built without chictopia; remove the folder to build it again"
+            )
     else:
-        source = _find(dataset, manual_dir, hierarchy)
+        source = _find(dataset, manual_dir, hierarchy, chictopia)
         _stop_for(source.problems, skip_bad)
         if manual_dir is not None:
             source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
@@ -88,14 +93,17 @@ def build(
 
 
 def check_raw(
-    dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None = None
+    dataset: str,
+    manual_dir: str | os.PathLike | None,
+    hierarchy: str | None = None,
+    chictopia: bool = False,
 ) -> Tally:
     """Reads all raw files and writes nothing; `problems` of the tally holds every problem.
 
     Raises InputError for wrong arguments and when the raw folder does not hold the dataset.
     """
-    _check_arguments(dataset, _DEFAULT_NAME, hierarchy)
-    source = _find(dataset, manual_dir, hierarchy)
+    _check_arguments(dataset, _DEFAULT_NAME, hierarchy, chictopia)
+    source = _find(dataset, manual_dir, hierarchy, chictopia)
     tally = check(source)
     tally.problems = [*source.problems, *tally.problems]
     at_random = any(sample.split is None for sample in source.samples)
@@ -107,11 +115,13 @@ def check_raw(
     return tally
 
 
-def _check_arguments(dataset: str, name: str, hierarchy: str | None) -> None:
+def _check_arguments(dataset: str, name: str, hierarchy: str | None, chictopia: bool) -> None:
     if dataset not in DATASETS:
         raise InputError(
             f"no dataset {dataset!r}; known are {', '.join(DATASETS)} (folder: your own)"
         )
+    if chictopia and not DATASETS[dataset].chictopia:
+        raise InputError(f"chictopia is for dataset `atr`; leave it out for {dataset}")
     if not DATASETS[dataset].own:
         if hierarchy is not None or name != _DEFAULT_NAME:
             raise InputError(f"name and hierarchy are for dataset `folder`; {dataset} has its own")
@@ -145,7 +155,9 @@ def _check_same(
         )
 
 
-def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None) -> Source:
+def _find(
+    dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | None, chictopia: bool
+) -> Source:
     layout, raw = DATASETS[dataset], None
     if layout.wanted:
         if manual_dir is None:
@@ -155,7 +167,8 @@ def _find(dataset: str, manual_dir: str | os.PathLike | None, hierarchy: str | N
             state = "is not a folder" if raw.exists() else "no such folder"
             state = "is empty" if raw.is_dir() else state
             raise InputError(f"manual_dir={manual_dir}: {state}; give {layout.wanted}")
-    return layout.find(raw, get_hierarchy(hierarchy)) if layout.own else layout.find(raw)
+    options = {"hierarchy": hierarchy, "chictopia": chictopia}
+    return layout.find(raw, **{name: value for name, value in options.items() if value})
 
 
 def _stop_for(problems: list[str], skip_bad: bool) -> None:

@@ -61,6 +61,15 @@ def test_a_build_prints_photos_sizes_and_shares_once(raw, tmp_path, capsys):
     ]
 
 
+def test_a_build_of_atr_says_that_chictopia_is_left_out(tmp_path, capsys):
+    folders = ("JPEGImages", "SegmentationClassAug")
+    for i, name in enumerate([*(f"fash_{i}" for i in range(9)), "dataset10k_1", "dataset10k_2"]):
+        write_sample(tmp_path / "raw", name, seed=i, folders=folders)
+    target = build.build_and_print("atr", tmp_path / "data", tmp_path / "raw")
+    counts = "7 train, 1 val, 1 test photos; 2 of Chictopia left out (--chictopia adds them)"
+    assert capsys.readouterr().out.splitlines()[0] == f"atr is built in {target}: {counts}"
+
+
 def test_what_stops_a_build_is_listed_on_stderr_up_to_twenty(tmp_path, capsys):
     for i in range(23):
         write_sample(tmp_path / "raw", f"person{i:02d}", seed=i)

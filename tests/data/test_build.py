@@ -83,6 +83,7 @@ def test_what_is_built_is_not_taken_for_another_raw_folder_or_hierarchy(tmp_path
         ("fashion_clothing", "file", {}, "file: is not a folder; give the folder"),
         ("lip", "empty", {"hierarchy": "lip"}, "name and hierarchy are for dataset `folder`"),
         ("lip", "empty", {"name": "mine"}, "name and hierarchy are for dataset `folder`"),
+        ("lip", "empty", {"chictopia": True}, "chictopia is for dataset `atr`; leave it out"),
         ("folder", "empty", {}, "hierarchy is missing: give the file"),
         ("folder", "empty", {"hierarchy": "nowhere.json"}, "no hierarchy 'nowhere.json'|empty"),
         (

@@ -4,12 +4,12 @@
 RAW/clothing-co-parsing/photos/...         see clothing_co_parsing.py; or RAW itself is this folder
 RAW/**/fashon_parsing_data.mat             see cfpd.py
 RAW/**/fashionista*.mat                    see fashionista.py
-RAW/splits/{train,val}.txt                 optional: one id a line
+RAW/splits/{train,val}.txt                 optional: one id a line; test.txt will do for val.txt
 ```
 
 Any of the three may be absent. Without lists 10 % of each, held out at random with a fixed seed,
 are for validation. Photos that hold a label without a class are left out and counted. Each of the
-three has terms of its own; CNIF's own lists are not public.
+three has terms of its own. Public lists of Clothing Co-Parsing: docs/datasets.md.
 """
 
 import dataclasses
@@ -79,8 +79,10 @@ def find(manual_dir: pathlib.Path) -> Source:
 
 
 def _lists(files: Files) -> dict[str, str]:
-    """split -> its list; both or none."""
-    lists = find_lists(files, SHARES)
+    """split -> its list; both or none. The photos held out may be listed as test or as val."""
+    lists = find_lists(files)
+    if "test" in lists:
+        lists.setdefault("val", lists.pop("test"))
     if len(lists) == 1:
         missing = next(split for split in SHARES if split not in lists)
         where = files.where(next(iter(lists.values())))

@@ -16,15 +16,16 @@ import re
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import file_source
 from hparse_jax.data.raw.source import Layout, Source, find_lists, find_root, pair, read_ids
-from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 
 _SHARES = {"train": 0.9, "val": 0.1}
 _LIST = re.compile(r"(train|val|test)(_id)?\.txt").fullmatch
 
 
-def find(manual_dir: pathlib.Path, hierarchy: Hierarchy) -> Source:
-    """The folder's samples. Raises InputError when images/ is not there."""
-    return images_and_labels(Files(find_root(manual_dir, (), ("images",))), hierarchy)
+def find(manual_dir: pathlib.Path, hierarchy: str) -> Source:
+    """The folder's samples. Raises InputError when images/ or the hierarchy is not there."""
+    root = find_root(manual_dir, (), ("images",))
+    return images_and_labels(Files(root), get_hierarchy(hierarchy))
 
 
 def images_and_labels(files: Files, hierarchy: Hierarchy) -> Source:

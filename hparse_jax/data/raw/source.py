@@ -86,12 +86,13 @@ class Layout:
 
     find: the raw folder -> its Source; raises InputError when it does not hold the dataset. wanted:
     what the raw folder holds, for messages; "" for a dataset that needs none. own: the user brings
-    the name and the hierarchy, and find takes (raw folder, hierarchy).
+    the name and the hierarchy, and find takes `hierarchy`, too. chictopia: it takes `chictopia`.
     """
 
     find: Callable[..., Source]
     wanted: str
     own: bool = False
+    chictopia: bool = False
 
 
 def find_root(

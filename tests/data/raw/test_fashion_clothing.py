@@ -100,6 +100,23 @@ def test_without_lists_10_percent_are_for_validation(raw):
     assert sorted(found["train"] + found["val"]) == ids
 
 
+@pytest.mark.parametrize("place", [".", "splits", "list"])
+def test_the_public_lists_of_clothing_co_parsing_are_train_and_test(place, raw, tmp_path):
+    """Lists called {train,test}_id.txt, without line end after the last id; test is split val."""
+    shutil.rmtree(raw / "splits")
+    write(raw / place / "train_id.txt", "0001\n0004\n0005")
+    write(raw / place / "test_id.txt", "0002\n0007")
+    build(NAME, tmp_path / "data", raw)
+    built = {split: set(records(tmp_path / "data", NAME, split)) for split in ("train", "val")}
+    assert built == {"train": {"0001", "0004", "0005"}, "val": {"0002", "0007"}}
+    assert metadata(tmp_path / "data", NAME)["splits"] == "ccp by the lists of the raw folder"
+
+
+def test_of_two_lists_of_held_out_photos_that_of_val_is_taken(raw):
+    write(raw / "splits" / "test.txt", "0001\n0002")
+    assert good_ids(raw)["val"] == ["0006", "0007"]
+
+
 def test_photos_that_are_left_out_take_no_part_in_the_random_choice(raw):
     shutil.rmtree(raw / "splits")
     for i in range(8, 31):
