@@ -95,10 +95,9 @@ class MultiScalePredictor:
     def __call__(self, batch: Batch) -> Prediction:
         """Parses a batch, whose length must be a multiple of the number of devices.
 
-        Returns before the device is done. The colours outside the photos have no influence. How
-        much of the bucket they take has little: averages over the image leave them out, but
-        convolutions near the photo's right and lower edge see mean colour instead of the zeros
-        beyond a bucket's own edge.
+        Returns before the device is done. Neither the colours outside the photos nor the size of
+        the bucket have an influence, the latter if the network's layers leave out padding, as
+        CNIF's do.
         """
         images, sizes, output_sizes = jax.device_put(
             (batch.images, batch.sizes, batch.output_sizes), batch_sharding(self._mesh)
@@ -158,7 +157,7 @@ def _logits_and_gates(
 def _show(
     images: UInt8[Array, "b H W 3"], sizes: Int[Array, "b 2"], *, view: View, preprocessing: tuple
 ) -> tuple[Float[Array, "b N M 3"], Bool[Array, "b N M"]]:
-    """The photos as the network sees them in this view: normalised, 0 (mean colour) outside; and
+    """The photos as the network sees them in this view, normalised, 0 (mean colour) outside, and
     which pixels are theirs."""
     x = normalise(images, *preprocessing)
     height, width = images.shape[1:3]

@@ -13,7 +13,7 @@ from hparse_jax.models.context import ImageEmbedding
 from hparse_jax.models.fusion import FusionNetwork, Gates, StaticFusion
 from hparse_jax.models.layers import ConvNorm
 from hparse_jax.models.nodes import NodeAttention, NodeHead, child_message, parent_message
-from hparse_jax.models.ops import pixel_mean
+from hparse_jax.models.ops import pixel_mean, without_padding
 from hparse_jax.models.output import LevelOutput, ParserOutput
 from hparse_jax.models.resnet import ResNet
 
@@ -25,8 +25,9 @@ class CNIF(nn.Module):
     every head is linear: a softmax over the nodes follows, and a ReLU before it would stop the
     gradient of every node that is rightly ruled out. See `ModelConfig` for the switches.
 
-    inside: the pixels of the photos, where the images hold padding too; averages over the image
-    (Eq. 10 and 15, the context) are then over these alone.
+    inside: the pixels of the photos, where the images hold padding too. It then has no influence:
+    averages over the image (Eq. 10 and 15, the context) leave it out, and every convolution sees
+    zeros there, as it does beyond the images. A photo gets the logits that it has by itself.
     """
 
     config: ModelConfig
@@ -43,7 +44,7 @@ class CNIF(nn.Module):
         train: bool = False,
         inside: Bool[Array, "b h w"] | None = None,
     ) -> ParserOutput:
-        blocks = self.resnet(images, train)
+        blocks = self.resnet(images, train, inside)
         embedding = self.embedding(blocks, train, inside)
         channels, dtype = embedding.shape[-1], self.config.dtype
         head = functools.partial(
@@ -54,7 +55,7 @@ class CNIF(nn.Module):
         maps, attention, level_means, means, direct = [], [], [], [], []
         for level in self.hierarchy.levels:
             to_level = ConvNorm(channels, dtype=dtype, name=f"{level.name}_embedding")
-            level_map = to_level(embedding, train)
+            level_map = to_level(embedding, train, inside)
             mean = pixel_mean(level_map.astype(jnp.float32), inside)
             gate = NodeAttention(
                 len(level.nodes), self.config.reduction, name=f"{level.name}_attention"
@@ -63,8 +64,8 @@ class CNIF(nn.Module):
             attention.append(gate)
             level_means.append(mean)
             means.append(gate * mean[:, None, :])
-            direct.append(head(1, name=f"{level.name}_direct")(level_map, gate, train=train))
-        sent = [self._message(logits) for logits in direct]
+            direct.append(head(1, name=f"{level.name}_direct")(level_map, gate, None, train))
+        sent = [without_padding(self._message(logits), inside) for logits in direct]
 
         outputs = []
         for depth, level in enumerate(self.hierarchy.levels):
@@ -73,7 +74,7 @@ class CNIF(nn.Module):
             sources = {"direct": direct[depth]}
             for source, message in self._received(sent, depth).items():
                 infer = head(3, name=f"{level.name}_{source}")
-                logits = infer(maps[depth], attention[depth][:, 1:], message, train)
+                logits = infer(maps[depth], attention[depth][:, 1:], message, train, inside)
                 sources[source] = jnp.concatenate([direct[depth][..., :1], logits], -1)
 
             # Step 3, fusion.

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.models.layers import BatchNorm, Conv, ConvNorm, kernel_init
-from hparse_jax.models.ops import pixel_mean, resize
+from hparse_jax.models.ops import pixel_mean, resize, without_padding
 
 
 class ImageEmbedding(nn.Module):
@@ -28,7 +28,8 @@ class ImageEmbedding(nn.Module):
         fine = blocks[1]
         channels = fine.shape[-1]
         aspp = ASPP(self.config, channels // 2, channels, name="aspp")
-        return resize(aspp(blocks[3], train, inside), fine.shape[1:3]) + fine
+        context = resize(aspp(blocks[3], train, inside), fine.shape[1:3])
+        return without_padding(context, inside) + fine
 
 
 class ASPP(nn.Module):

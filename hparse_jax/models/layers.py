@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from hparse_jax.models.ops import column_sums, convolution
+from hparse_jax.models.ops import column_sums, convolution, without_padding
 
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -22,7 +22,8 @@ class ConvNorm(nn.Module):
     """Convolution, batch norm and, unless told otherwise, ReLU.
 
     [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), features]. bias: the convolution has
-    one, which the norm makes redundant; one released layer does.
+    one, which the norm makes redundant; one released layer does. inside: the result is 0 outside
+    (see `without_padding`).
     """
 
     features: int
@@ -35,7 +36,10 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], train: bool = False
+        self,
+        x: Float[Array, "b h w c"],
+        train: bool = False,
+        inside: Bool[Array, "b H W"] | None = None,
     ) -> Float[Array, "b h2 w2 features"]:
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape)
@@ -44,7 +48,7 @@ class ConvNorm(nn.Module):
         if self.bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         x = BatchNorm(self.dtype, name="norm")(x, train)
-        return nn.relu(x) if self.relu else x
+        return without_padding(nn.relu(x) if self.relu else x, inside)
 
 
 class Conv(nn.Module):

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.models.layers import BatchNorm
-from hparse_jax.models.ops import column_taps, convolution, grouped_convolution
+from hparse_jax.models.ops import column_taps, convolution, grouped_convolution, without_padding
 
 
 class NodeAttention(nn.Module):
@@ -59,6 +59,7 @@ class NodeHead(nn.Module):
         gate: Float[Array, "b nodes c"],
         message: Float[Array, "b h w nodes"] | None = None,
         train: bool = False,
+        inside: Bool[Array, "b H W"] | None = None,
     ) -> Float[Array, "b h w nodes"]:
         nodes, channels, size = gate.shape[1], gate.shape[2], self.kernel
         copies = 1 if self.config.node_heads == "shared" else nodes
@@ -76,7 +77,7 @@ class NodeHead(nn.Module):
         if message is not None:
             weights = kernel("message_kernel", size, 1, self.hidden, size * size * inputs)
             x = x + node_convolution(message.astype(self.config.dtype), spread(weights))
-        x = nn.relu(self._norm("norm1", x, nodes, train))
+        x = without_padding(nn.relu(self._norm("norm1", x, nodes, train)), inside)
         weights = kernel("hidden_kernel", size, self.hidden, self.hidden, size * size * self.hidden)
         x = node_convolution(x, spread(weights))
         x = nn.relu(self._norm("norm2", x, nodes, train))

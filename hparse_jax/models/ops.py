@@ -185,15 +185,12 @@ def pixel_mean(
 ) -> Float[Array, "b c"]:
     """The mean over pixels.
 
-    inside: pixels of the image that x is a grid of, corners on corners; the mean is then over the
-    grid points that fall on True ones, and 0 where there are none.
+    inside: the pixels of the photos, where the images hold padding too; the mean is then over the
+    points of x that lie on these, and 0 where there are none. The corners of x are the images'.
     """
     if inside is None:
         return _whole_mean(x)
-    rows, columns = (
-        np.round(np.linspace(0, side - 1, points)).astype(int)
-        for side, points in zip(inside.shape[1:], x.shape[1:3], strict=True)
-    )
+    rows, columns = _pixels_of(inside, x)
     weights = inside[:, rows][:, :, columns].astype(jnp.float32)
     weights = weights / jnp.maximum(weights.sum((1, 2), keepdims=True), 1.0)
     mean = jnp.einsum(
@@ -228,6 +225,34 @@ def column_sums(x: Float[Array, "*n c"]) -> Float[Array, " c"]:
     x = x.reshape(-1, x.shape[-1])
     return jax.lax.platform_dependent(
         x, cpu=lambda x: jnp.ones(len(x)) @ x, default=lambda x: x.sum(0)
+    )
+
+
+# Padding
+
+
+def without_padding(
+    x: Float[Array, "b h w c"], inside: Bool[Array, "b H W"] | None
+) -> Float[Array, "b h w c"]:
+    """x with 0 at the points that lie in padding, as a convolution sees what is beyond a map.
+
+    inside: as in `pixel_mean`. Photos begin at the upper left of their padding; their last rows and
+    columns are completed to 16 k + 1, so that each lies between two points of the coarsest grid.
+    """
+    if inside is None:
+        return x
+    # a point is kept if the first pixel of the 16 that end at it is inside
+    rows, columns = (np.maximum(0, -(-p // 16) * 16 - 15) for p in _pixels_of(inside, x))
+    return x * inside[:, rows][:, :, columns, None].astype(x.dtype)
+
+
+def _pixels_of(
+    inside: Bool[Array, "b H W"], x: Float[Array, "b h w c"]
+) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " w"]]:
+    """The pixels that the points of x lie on; corners on corners."""
+    return tuple(
+        np.round(np.linspace(0, side - 1, points)).astype(int)
+        for side, points in zip(inside.shape[1:], x.shape[1:3], strict=True)
     )
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from hparse_jax.config import ModelConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.layers import Conv, ConvNorm
-from hparse_jax.models.ops import pixel_mean, resize
+from hparse_jax.models.ops import pixel_mean, resize, without_padding
 from hparse_jax.models.output import ParserOutput, direct_level
 from hparse_jax.models.resnet import ResNet
 
@@ -41,10 +41,11 @@ class ReleasedCNIF(nn.Module):
         inside: Bool[Array, "b h w"] | None = None,
     ) -> ParserOutput:
         dtype = self.config.dtype
-        blocks = self.resnet(images, train)
+        blocks = self.resnet(images, train, inside)
         context = resize(self.context(blocks[3], train, inside), blocks[1].shape[1:3])
+        context = without_padding(context, inside)
         parts, *coarse = (len(level.nodes) for level in self.hierarchy.levels)
-        maps = [PartHead(parts, dtype, name="level1")(context, blocks, train)]
+        maps = [PartHead(parts, dtype, name="level1")(context, blocks, train, inside)]
         for level, nodes in enumerate(coarse, 2):
             head = CoarseHead(nodes, dtype, name=f"level{level}")(context, blocks[1], train, inside)
             maps.append(head)
@@ -71,6 +72,7 @@ class Context(nn.Module):
         mean = conv(pixel_mean(x, inside)[:, None, None, :], 1, "branch4")
         branches.append(jnp.broadcast_to(mean, branches[0].shape))
         x = conv(jnp.concatenate(branches, -1), 1, "project1", relu=False)
+        x = without_padding(x, inside)
         x = conv(nn.leaky_relu(x, _SLOPE), 3, "project2", relu=False)
         return nn.leaky_relu(x, _SLOPE)
 
@@ -87,9 +89,10 @@ class PartHead(nn.Module):
         context: Float[Array, "b h w c"],
         blocks: tuple[Float[Array, "b _ _ _"], ...],
         train: bool,
+        inside: Bool[Array, "b H W"] | None,
     ) -> Float[Array, "b h2 w2 nodes"]:
         def conv(x, features, kernel, name):
-            return ConvNorm(features, kernel, dtype=self.dtype, name=name)(x, train)
+            return ConvNorm(features, kernel, dtype=self.dtype, name=name)(x, train, inside)
 
         scale = self.param("skip_scale", nn.initializers.ones, (1,))
         x = context + scale * blocks[1]
@@ -116,8 +119,8 @@ class CoarseHead(nn.Module):
     ) -> Float[Array, "b h w nodes"]:
         scale = self.param("skip_scale", nn.initializers.ones, (1,))
         x = context + scale * skip
-        x = ConvNorm(256, 3, dtype=self.dtype, name="conv1")(x, train)
-        x = ConvNorm(256, 1, dtype=self.dtype, name="conv2")(x, train)
+        x = ConvNorm(256, 3, dtype=self.dtype, name="conv1")(x, train, inside)
+        x = ConvNorm(256, 1, dtype=self.dtype, name="conv2")(x, train, inside)
         gate = nn.relu(nn.Dense(16, name="squeeze")(pixel_mean(x, inside)))
         gate = nn.sigmoid(nn.Dense(256, name="excite")(gate))
         x = x * gate[:, None, None, :].astype(x.dtype)

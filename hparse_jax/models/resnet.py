@@ -1,11 +1,11 @@
 """Dilated ResNet-18, 34, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
 
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hparse_jax.config import ModelConfig
 from hparse_jax.models.layers import ConvNorm, scale_channels
-from hparse_jax.models.ops import max_pool
+from hparse_jax.models.ops import max_pool, without_padding
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # per block
 STEMS = {  # (channels, kernel, stride) of each convolution
@@ -27,21 +27,23 @@ class Residual(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h2 w2 c2"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool, inside: Bool[Array, "b H W"] | None
+    ) -> Float[Array, "b h2 w2 c2"]:
         def conv(features, kernel, name, stride=1, relu=True):
             dilation = self.dilation if kernel == 3 else 1
             return ConvNorm(features, kernel, stride, dilation, relu, self.dtype, name=name)
 
         features = self.channels * (4 if self.bottleneck else 1)
         if self.bottleneck:
-            y = conv(self.channels, 1, "conv1")(x, train)
-            y = conv(self.channels, 3, "conv2", self.stride)(y, train)
-            y = conv(features, 1, "conv3", relu=False)(y, train)
+            y = conv(self.channels, 1, "conv1")(x, train, inside)
+            y = conv(self.channels, 3, "conv2", self.stride)(y, train, inside)
+            y = conv(features, 1, "conv3", relu=False)(y, train, inside)
         else:
-            y = conv(features, 3, "conv1", self.stride)(x, train)
-            y = conv(features, 3, "conv2", relu=False)(y, train)
+            y = conv(features, 3, "conv1", self.stride)(x, train, inside)
+            y = conv(features, 3, "conv2", relu=False)(y, train, inside)
         if x.shape != y.shape:
-            x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train)
+            x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train, inside)
         return nn.relu(x + y)
 
 
@@ -50,7 +52,8 @@ class ResNet(nn.Module):
 
     Strides beyond the output stride become dilations. With multi_grid the dilation doubles from
     one residual unit of block 4 to the next: 2, 4, 8 at stride 16; 4, 8, 16 at stride 8.
-    ceil_pool: see `max_pool`; some released networks pool like this.
+    ceil_pool: see `max_pool`; some released networks pool like this. inside: the photos within
+    the images (see `without_padding`).
     """
 
     config: ModelConfig
@@ -58,14 +61,18 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "b h w 3"], train: bool = False
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         config = self.config
         x = images.astype(config.dtype)
         for number, (channels, kernel, stride) in enumerate(STEMS[config.stem], 1):
             features, name = scale_channels(channels, config.width), f"stem{number}"
-            x = ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)(x, train)
-        x = max_pool(x, ceil=self.ceil_pool)
+            layer = ConvNorm(features, kernel, stride, dtype=config.dtype, name=name)
+            x = layer(x, train, inside)
+        x = without_padding(max_pool(x, ceil=self.ceil_pool), inside)
 
         strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if config.output_stride == 16 else (1, 1, 2, 4)
@@ -80,6 +87,6 @@ class ResNet(nn.Module):
                     dilation=dilations[block] * (2**unit if grid else 1),
                     dtype=config.dtype,
                     name=f"block{block + 1}_{unit}",
-                )(x, train)
+                )(x, train, inside)
             outputs.append(x)
         return tuple(outputs)

@@ -63,16 +63,12 @@ def head(params, stats, node, embedding, message):
     return conv(x, own(params["logit_kernel"]))[..., 0] + bias
 
 
-def reference(hierarchy, params, stats, level_maps, messages, shown=(None, None)):
-    """(maps, fused, gates) of every level from the level embeddings of Eq. 9.
-
-    shown: rows and columns of the maps that hold the photo; averages are over these.
-    """
-    photo = np.s_[:, : shown[0], : shown[1]]
+def reference(hierarchy, params, stats, level_maps, messages):
+    """(maps, fused, gates) of every level from the level embeddings of Eq. 9."""
     levels, direct, embeddings = hierarchy.levels, [], []
     for level, level_map in zip(levels, level_maps, strict=True):
         se = params[f"{level.name}_attention"]
-        mean, maps, own_embeddings = level_map[photo].mean((1, 2)), [], []
+        mean, maps, own_embeddings = level_map.mean((1, 2)), [], []
         for v in range(len(level.nodes)):
             hidden = np.maximum(mean @ se["squeeze_kernel"][v] + se["squeeze_bias"][v], 0)
             gate = sigmoid(hidden @ se["excite_kernel"][v] + se["excite_bias"][v])
@@ -82,7 +78,7 @@ def reference(hierarchy, params, stats, level_maps, messages, shown=(None, None)
         direct.append(np.stack(maps, -1))
         embeddings.append(own_embeddings)
     sent = [softmax(d) if messages == "probabilities" else d for d in direct]
-    cap = [[h[photo].mean((1, 2)) for h in level] for level in embeddings]
+    cap = [[h.mean((1, 2)) for h in level] for level in embeddings]
 
     outputs = []
     for depth, level in enumerate(levels):

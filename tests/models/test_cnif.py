@@ -35,7 +35,7 @@ FOUR_LEVELS = Hierarchy(
 class Pixels(nn.Module):
     """The images' own pixels instead of the blocks of a ResNet, which would be compiled."""
 
-    def __call__(self, images, train):
+    def __call__(self, images, train, inside):
         strides_and_copies = ((4, 2), (8, 6), (16, 8), (16, 8))
         return tuple(
             jnp.tile(images[:, ::stride, ::stride], copies) for stride, copies in strides_and_copies
@@ -49,26 +49,21 @@ class WithoutBackbone(CNIF):
 
 
 @pytest.mark.parametrize(
-    ("hierarchy", "node_heads", "messages", "batch", "photo"),
+    ("hierarchy", "node_heads", "messages", "batch"),
     [
-        (hparse_jax.get_hierarchy("atr"), "per_node", "logits", 1, None),
-        (hparse_jax.get_hierarchy("atr"), "shared", "probabilities", 2, None),
-        (FOUR_LEVELS, "per_node", "probabilities", 2, (20, 41)),
-        (FOUR_LEVELS, "shared", "logits", 1, (33, 25)),
+        (hparse_jax.get_hierarchy("atr"), "per_node", "logits", 1),
+        (hparse_jax.get_hierarchy("atr"), "shared", "probabilities", 2),
+        (FOUR_LEVELS, "per_node", "probabilities", 2),
+        (FOUR_LEVELS, "shared", "logits", 1),
     ],
     ids=["atr-own-logits", "atr-shared-probabilities", "four-own-probabilities", "four-shared"],
 )
-def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, messages, batch, photo):
-    """photo: height and width of the part of the images that is no padding."""
+def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, messages, batch):
     config = dataclasses.replace(TINY, node_heads=node_heads, messages=messages)
     model = WithoutBackbone(config, hierarchy)
     images = jax.random.normal(jax.random.key(0), (batch, 33, 41, 3))
     variables = random_variables(model, images)
-    inside, shown = None, (None, None)
-    if photo:
-        inside = jnp.zeros(images.shape[:3], bool).at[:, : photo[0], : photo[1]].set(True)
-        shown = [-(-side // 8) for side in photo]  # grid points at every 8th pixel from 0
-    apply = jax.jit(lambda v, x: model.apply(v, x, inside=inside, capture_intermediates=True))
+    apply = jax.jit(lambda v, x: model.apply(v, x, capture_intermediates=True))
     output, captured = apply(variables, images)
     intermediates = captured["intermediates"]
     level_maps = [
@@ -76,9 +71,7 @@ def test_every_map_and_gate_follows_the_equations(hierarchy, node_heads, message
         for level in hierarchy.levels
     ]
     double = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
-    expected = reference(
-        hierarchy, double["params"], double["batch_stats"], level_maps, messages, shown
-    )
+    expected = reference(hierarchy, double["params"], double["batch_stats"], level_maps, messages)
     for level, (maps, fused, gates) in zip(output.levels, expected, strict=True):
         for source in ("direct", "top_down", "bottom_up"):
             actual = getattr(level, source)
@@ -117,6 +110,41 @@ def test_the_sources_of_a_level_are_fused_as_the_config_says(fusion, module):
         expected = module.apply(own, sources, more)
         np.testing.assert_allclose(maps.fused, expected, atol=1e-5 * np.abs(expected).max())
         assert maps.gates == {}
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"depth": 50, "output_stride": 8, "node_heads": "shared", "messages": "probabilities"},
+        {"fusion": "ensemble", "stem": "conv7"},
+        {
+            "name": "cnif_official",
+            "depth": 50,
+            "output_stride": 8,
+            "multi_grid": True,
+            "width": 1.0,
+        },
+    ],
+    ids=["default", "stride8-shared-probabilities", "ensemble", "released"],
+)
+def test_padding_has_no_influence_on_a_photo(switches):
+    """Two photos in larger images get the logits and gates that they have alone."""
+    config = dataclasses.replace(TINY, **switches)
+    model = build_model(config, LIP)
+    photos = jax.random.normal(jax.random.key(0), (2, 65, 49, 3))
+    variables = random_variables(model, photos)
+    padded = jnp.pad(photos, ((0, 0), (0, 64), (0, 32), (0, 0)))
+    inside = jnp.zeros(padded.shape[:3], bool).at[:, :65, :49].set(True)
+    apply = jax.jit(lambda v, x, inside: model.apply(v, x, inside=inside))
+    alone, together = apply(variables, photos, None), apply(variables, padded, inside)
+    for level, expected in zip(together.levels, alone.levels, strict=True):
+        rows, columns = expected.fused.shape[1:3]
+        scale = np.abs(expected.fused).max()
+        shown = level.fused[:, :rows, :columns]
+        np.testing.assert_allclose(shown, expected.fused, atol=1e-5 * scale)
+        for source, gate in expected.gates.items():
+            np.testing.assert_allclose(level.gates[source], gate, atol=1e-5)
 
 
 def shapes_of(config, hierarchy=LIP, size=(97, 65)):
