@@ -43,7 +43,8 @@ def import_weights(
         made = convert(weights, form, shapes)
     except InputError as error:
         raise InputError(f"{file}: {error}; is it of format {name}, depth {depth}?") from error
-    variables = unflatten_dict(made, sep="/")
+    # a network without batch norm has none
+    variables = {"batch_stats": {}, **unflatten_dict(made, sep="/")}
     if backbone:
         save_backbone(workdir, settings, variables)
     else:
