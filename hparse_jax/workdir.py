@@ -28,6 +28,8 @@ _FREE = {
     "eval_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_best",
+    "pretrained",
 }
 
 
