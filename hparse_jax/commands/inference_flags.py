@@ -21,6 +21,10 @@ def define_flags() -> None:
 class StepParser(flags.IntegerParser):
     """A whole number, or "best"."""
 
+    def __init__(self):
+        super().__init__()
+        self.syntactic_help = "an integer, or best"
+
     def parse(self, argument):
         return argument if argument == "best" else super().parse(argument)
 
