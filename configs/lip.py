@@ -1,10 +1,15 @@
 """CNIF on LIP (20 classes) with the settings of the paper (section 4.1).
 
     hparse build lip --manual_dir=RAW --data_dir=data
-    hparse train --config=configs/lip.py --workdir=runs/lip
+    hparse import-weights --format=resnet101-deepstem resnet101-imagenet.pth \\
+        --workdir=weights/resnet101
+    hparse train --config=configs/lip.py --workdir=runs/lip \\
+        --config.init_from=weights/resnet101 --config.channels=bgr \\
+        --config.mean=122.67891434,116.66876762,104.00698793 --config.std=1,1,1
 
+The ImageNet weights are those that the paper starts from; docs/weights.md lists other formats.
 Hardware: the paper used four V100 GPUs with 32 GB each. Hours and score reached: not yet run at
-full size here.
+full size here; no score was measured with these settings.
 Published: mean IoU 57.74 on val with an ImageNet-pretrained backbone (CNIF Table 1). The paper's
 test protocol:
 
@@ -15,4 +20,4 @@ from hparse_jax.config import Config
 
 
 def get_config() -> Config:
-    return Config(dataset="lip", checkpoint_every=500, eval_every=2000)
+    return Config(dataset="lip", pretrained=True, checkpoint_every=500, eval_every=2000)

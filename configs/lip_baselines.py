@@ -1,7 +1,9 @@
 """LIP's four baselines on LIP (20 classes) with the settings of the paper (LIP section 5.1).
 
     hparse build lip --manual_dir=RAW --data_dir=data
-    hparse train --config=configs/lip_baselines.py:attention --workdir=runs/attention
+    hparse import-weights --format=torchvision-vgg16 vgg16.pth --workdir=weights/vgg16
+    hparse train --config=configs/lip_baselines.py:attention --workdir=runs/attention \\
+        --config.init_from=weights/vgg16
     hparse train --config=configs/lip_baselines.py:attention-ssl --workdir=runs/attention_ssl \\
         --config.init_from=runs/attention
     hparse train --config=configs/lip_baselines.py:attention-more --workdir=runs/attention_more \\
@@ -10,12 +12,13 @@
 Variants: segnet, fcn8s, deeplab_v2 and attention train for 30 epochs. With -ssl: fine-tuning for
 20 epochs with the structure-sensitive loss; with -more: its control, the same 20 epochs with plain
 cross-entropy. Both need config.init_from to be meaningful.
-Batch size, crop, epochs, momentum and weight decay are the paper's. The range of scales and the
-learning rate of Attention are those of its released code; the other learning rates are those of
-the SegNet, FCN and DeepLab papers.
-VGG-16 weights: docs/weights.md, "Training from a backbone".
+Batch size, crop, epochs, momentum and weight decay are the paper's. From LIP's released code
+(Engineering-Course/LIP_SSL, human/config/attention): the scales, which are 0.6, 0.8, 1, 1.2 and 1.4
+and nothing between, and the learning rate of Attention, which is constant (its solver would lower
+the rate every 200,000 iterations and ends after 100,000). The other rates are those of the SegNet,
+FCN and DeepLab papers: constant for SegNet and FCN, poly for DeepLabV2.
 Hardware: the paper used one Titan X with 12 GB, for two days (training) and one and a half
-(fine-tuning); not yet run at full size here.
+(fine-tuning); not yet run at full size here; no score was measured with these settings.
 Published with an ImageNet-pretrained backbone: mean IoU 18.17, 28.29, 41.64 and 42.92 on val; with
 SSL 42.44 (deeplab_v2) and 44.73 (attention) (LIP Table 2).
 """
@@ -38,15 +41,18 @@ def get_config(variant: str = "attention") -> Config:
         batch_size=10,
         epochs=30,
         crop=(321, 321),
-        scale=(0.6, 1.4),
+        pretrained=True,
+        scale_choices=(0.6, 0.8, 1.0, 1.2, 1.4),
         checkpoint_every=500,
         eval_every=3000,
         model=ModelConfig(name=name),
         # base_lr is for the pretrained VGG layers; all other layers get ten times that rate (in the
         # released networks only the last layer does). SegNet has batch norm and, as in its paper,
-        # one rate for all layers.
+        # one rate for all layers. Power 0 is a constant rate.
         optimizer=OptimizerConfig(
-            base_lr=RATES[name], new_layers_multiplier=1.0 if name == "segnet" else 10.0
+            base_lr=RATES[name],
+            power=0.9 if name == "deeplab_v2" else 0.0,
+            new_layers_multiplier=1.0 if name == "segnet" else 10.0,
         ),
         # the loss of each scale of Attention weighs as much as that of their fusion
         loss=LossConfig(auxiliary_weight=1.0),

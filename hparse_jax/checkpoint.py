@@ -29,19 +29,36 @@ from hparse_jax.workdir import (
     write_settings,
 )
 
+_AVERAGE = "average"
+_SCORE = "val_mean_iou"
+
 
 @flax.struct.dataclass
 class TrainState:
-    """What training carries from step to step. variables: {"params", "batch_stats"}."""
+    """What training carries from step to step.
+
+    variables: {"params", "batch_stats"}. average: their moving averages (config.ema) in the same
+    form, or None. The statistics of batch norm are averaged like the weights: they then belong to
+    the networks that the average is made of, not to the last of them alone.
+    """
 
     step: jax.Array
     variables: dict
     optimizer: optax.OptState
+    average: dict | None = None
+
+    @property
+    def evaluated(self) -> dict:
+        """What to evaluate and predict with: the average where there is one."""
+        return self.variables if self.average is None else self.average
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained network as its workdir describes it. variables: {"params", "batch_stats"}."""
+    """A trained network as its workdir describes it.
+
+    variables: {"params", "batch_stats"}; their moving average when the run made one.
+    """
 
     config: Config
     hierarchy: Hierarchy
@@ -50,10 +67,17 @@ class Run:
 
 
 class Checkpoints(contextlib.AbstractContextManager):
-    """The checkpoints of a run in training: saved in the background, the newest ones kept."""
+    """The checkpoints of a run in training: saved in the background, the newest ones kept.
 
-    def __init__(self, workdir: str | os.PathLike, keep: int):
-        policy = orbax.training.preservation_policies.LatestN(keep)
+    keep: how many. keep_best: besides them the one of the best score.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, keep: int, keep_best: bool = False):
+        policies = orbax.training.preservation_policies
+        policy = policies.LatestN(keep)
+        if keep_best:
+            best = policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
+            policy = policies.AnyPreservationPolicy([policy, best])
         self._folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
         self._checkpointer = orbax.training.Checkpointer(
             self._folder, preservation_policy=policy, cleanup_tmp_directories=True
@@ -65,10 +89,16 @@ class Checkpoints(contextlib.AbstractContextManager):
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
-    def save(self, state: TrainState, step: int) -> None:
-        """Starts saving, unless that step is saved; returns as soon as the state may be changed."""
+    def save(self, state: TrainState, step: int, score: float | None = None) -> None:
+        """Starts saving, unless that step is saved; returns as soon as the state may be changed.
+
+        score: of these weights on the validation split, the higher the better.
+        """
         if self.latest != step:
-            self._checkpointer.save_checkpointables_async(step, _stored(state), force=True)
+            metrics = None if score is None else {_SCORE: score}
+            self._checkpointer.save_checkpointables_async(
+                step, _stored(state), force=True, metrics=metrics
+            )
 
     def restore(self, state: TrainState) -> TrainState:
         """The newest checkpoint, in the shapes and shardings of `state`.
@@ -80,7 +110,9 @@ class Checkpoints(contextlib.AbstractContextManager):
         )
         stored = _load(self._checkpointer, self._folder, self.latest, abstract)
         optimizer = stored["optimizer"]
-        return TrainState(optimizer["step"], stored["variables"], optimizer["state"])
+        return TrainState(
+            optimizer["step"], stored["variables"], optimizer["state"], stored.get(_AVERAGE)
+        )
 
     def wait(self) -> None:
         """Until the save in progress is complete on disk."""
@@ -92,7 +124,12 @@ class Checkpoints(contextlib.AbstractContextManager):
 
 def _stored(state: TrainState) -> dict:
     optimizer = {"step": state.step, "state": state.optimizer}
-    return {"variables": state.variables, "optimizer": optimizer}
+    average = {} if state.average is None else {_AVERAGE: state.average}
+    return {"variables": state.variables, "optimizer": optimizer, **average}
+
+
+def _score(metrics: dict) -> float:
+    return metrics[_SCORE]
 
 
 def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict:
@@ -137,11 +174,12 @@ def _save_weights(workdir: str | os.PathLike, variables: dict) -> None:
         checkpointer.save_checkpointables(0, {"variables": variables})
 
 
-def load_run(workdir: str | os.PathLike, step: int | None = None) -> Run:
+def load_run(workdir: str | os.PathLike, step: int | str | None = None) -> Run:
     """Config, hierarchy and weights of a run, at its newest or the given step.
 
-    Weights are placed on the first local device. Raises InputError when the folder holds no
-    run, or not that step.
+    step: or "best", the one of the highest validation score that is kept (config.keep_best).
+    Weights, averaged ones where the run made them, are placed on the first local device. Raises
+    InputError when the folder holds no run, or not that step.
     """
     config, hierarchy = read_settings(workdir)
     step, variables = _load_weights(workdir, build_model(config.model, hierarchy), step)
@@ -155,7 +193,7 @@ def load_backbone(workdir: str | os.PathLike) -> tuple[BackboneSettings, dict]:
 
 
 def _load_weights(
-    workdir: str | os.PathLike, model: nn.Module, step: int | None = None
+    workdir: str | os.PathLike, model: nn.Module, step: int | str | None = None
 ) -> tuple[int, dict]:
     folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
     if not folder.is_dir():
@@ -164,6 +202,14 @@ def _load_weights(
         steps = [checkpoint.step for checkpoint in checkpointer.checkpoints]
         if not steps:
             raise InputError(f"{folder}: no complete checkpoint; train further")
+        if step == "best":
+            scored = [c for c in checkpointer.checkpoints if c.metrics and _SCORE in c.metrics]
+            if not scored:
+                raise InputError(
+                    f"{folder}: no checkpoint has a validation score, which config.keep_best saves "
+                    f"with it; name one of the steps {steps}"
+                )
+            step = max((_score(c.metrics), c.step) for c in scored)[1]  # of equal ones the newest
         step = steps[-1] if step is None else step
         if step not in steps:
             raise InputError(f"{folder}: no step {step}; there are {steps}")
@@ -172,4 +218,6 @@ def _load_weights(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             jax.eval_shape(lambda: initial_variables(model, 0)),
         )
-        return step, _load(checkpointer, folder, step, {"variables": abstract})["variables"]
+        saved = checkpointer.checkpointables_metadata(step).metadata
+        name = _AVERAGE if _AVERAGE in saved else "variables"
+        return step, _load(checkpointer, folder, step, {name: abstract})[name]

@@ -18,6 +18,9 @@ _BOUNDS = {  # of a field, in words -> whether a number keeps them
     "above 0": lambda number: number > 0,
     "from 0 up": lambda number: number >= 0,
     "from 0.1 to 10": lambda number: 0.1 <= number <= 10,
+    "from 0 to 1": lambda number: 0 <= number <= 1,
+    "from 0, below 1": lambda number: 0 <= number < 1,
+    "from 0 to 180": lambda number: 0 <= number <= 180,
 }
 
 
@@ -90,9 +93,19 @@ class ModelConfig:
 @dataclasses.dataclass(slots=True)
 class OptimizerConfig:
     base_lr: float = setting(0.007, "initial learning rate of the poly schedule", "above 0")
+    reference_batch_size: int = setting(
+        0,
+        "the batch size that base_lr is meant for: the rate is base_lr * batch_size / this; 0: "
+        "base_lr as it stands",
+        "from 0 up",
+    )
     momentum: float = setting(0.9, "momentum of SGD", "from 0 up")
     weight_decay: float = setting(5e-4, "on convolutions, not batch norm or biases", "from 0 up")
-    power: float = setting(0.9, "exponent of the poly schedule", "from 0 up")
+    decay_all: bool = setting(False, "weight decay on batch norm and biases, too")
+    clip_norm: float = setting(
+        0.0, "gradients of a larger global norm are scaled down to it; 0: none", "from 0 up"
+    )
+    power: float = setting(0.9, "exponent of the poly schedule; 0: a constant rate", "from 0 up")
     warmup_steps: int = setting(0, "steps of linear warm-up from 0 to base_lr", "from 0 up")
     new_layers_multiplier: float = setting(
         1.0, "multiplier of the learning rate outside the backbone", "above 0"
@@ -103,6 +116,12 @@ class OptimizerConfig:
 class LossConfig:
     level_weights: tuple[float, ...] = setting(
         (), "weight of each level's loss, finest first; (): 1 for every level", "from 0 up"
+    )
+    class_weights: str = setting(
+        "none",
+        "weights of the classes in the cross-entropy, from the pixel counts of the training split; "
+        "median_frequency: median count / count; inverse_log: 16 / log(count)",
+        ("none", "median_frequency", "inverse_log"),
     )
     auxiliary_weight: float = setting(0.4, "cross-entropy weight of auxiliary maps", "from 0 up")
     lovasz_weight: float = setting(0.0, "weight of Lovasz-softmax on the fused maps", "from 0 up")
@@ -127,6 +146,22 @@ class Config:
     dataset: str = setting("lip", "name of the built dataset")
     hierarchy: str = setting("", "shipped name, or JSON or Python file; empty: the dataset's")
     init_from: str = setting("", "workdir of a run or of imported weights to start from")
+    pretrained: bool = setting(
+        False,
+        "the published score presumes trained weights, init_from: training says so when it starts "
+        "without them",
+    )
+    freeze_batch_norm: bool = setting(
+        False,
+        "batch norm normalises with the running statistics that the run starts with and leaves "
+        "them; its scale and bias still learn. To fine-tune a trained run",
+    )
+    ema: float = setting(
+        0.0,
+        "decay per step of a moving average of the weights, which is then evaluated and predicted "
+        "with; 0: none",
+        "from 0, below 1",
+    )
     data_dir: str = setting("data", "folder where `hparse build` wrote the dataset")
     batch_size: int = setting(40, "images per step, over all devices of all processes", "above 0")
     accumulate: int = setting(1, "micro-batches per step, gradients accumulated", "above 0")
@@ -135,6 +170,21 @@ class Config:
     crop: tuple[int, int] = setting((473, 473), "training crop: height, width, pixels", "above 0")
     scale: tuple[float, float] = setting(
         (0.5, 2.0), "range of the random scale of training photos, uniform", "above 0"
+    )
+    scale_choices: tuple[float, ...] = setting(
+        (), "scales, equally likely, instead of the range of `scale`; (): the range", "above 0"
+    )
+    jitter: tuple[float, float, float, float] = setting(
+        (0.0, 0.0, 0.0, 0.0),
+        "colour jitter of training photos, probability 0.5: largest change of brightness, contrast "
+        "and saturation, and of hue in turns of the colour circle",
+        "from 0 to 1",
+    )
+    rotation: float = setting(
+        0.0,
+        "largest random rotation of training photos in degrees, probability 0.5, together with "
+        "the jitter",
+        "from 0 to 180",
     )
     flip: bool = setting(True, "random horizontal flip of training photos, probability 0.5")
     masked_means: bool = setting(
@@ -163,6 +213,11 @@ class Config:
     eval_every: int = setting(0, "steps between evaluations; 0: never", "from 0 up")
     checkpoint_every: int = setting(1000, "steps between checkpoints; 0: last only", "from 0 up")
     keep_checkpoints: int = setting(3, "latest checkpoints to keep", "above 0")
+    keep_best: bool = setting(
+        False,
+        "save at every evaluation, and keep the checkpoint of the best mean IoU of the finest "
+        "level besides the latest ones; `--step=best` names it",
+    )
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
@@ -208,6 +263,7 @@ _KINDS = {
     tuple[int, int]: "two whole numbers",
     tuple[float, float]: "two numbers",
     tuple[float, float, float]: "three numbers",
+    tuple[float, float, float, float]: "four numbers",
 }
 
 
@@ -235,6 +291,8 @@ def validate(config: Config) -> None:
         _wrong("scale", config.scale, "smallest,largest")
     if config.steps == 0 and config.epochs == 0:
         _wrong("epochs", 0, "above 0 when config.steps is 0")
+    if config.keep_best and not config.eval_every:
+        _wrong("keep_best", True, "false when config.eval_every is 0")
     if config.loss.structure != "none" and config.loss.structure_stride >= min(config.crop):
         _wrong("loss.structure_stride", config.loss.structure_stride, "less than config.crop")
     if config.batch_size % config.accumulate:

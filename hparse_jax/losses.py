@@ -1,5 +1,7 @@
 """The training loss: cross-entropy of every map of every level (CNIF Eq. 18)."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,8 @@ def parsing_loss(
     labels: UInt8[Array | np.ndarray, "b h w"],
     hierarchy: Hierarchy,
     config: LossConfig,
-    valid_pixels: Float[Array, ""] | None = None,
+    valid_pixels: Float[Array, "*levels"] | None = None,
+    class_weights: Float[Array | np.ndarray, "levels 256"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Eq. 18 summed over the levels, and its terms by name ("parts/fused", "auxiliary", ...).
 
@@ -27,6 +30,10 @@ def parsing_loss(
     valid_pixels: divide by this count instead of the batch's own, so that the losses of
     micro-batches add up to the loss of the whole. Labels must be the hierarchy's: the data stream
     checks them.
+    class_weights: of each pixel at each level by its leaf id, as `class_weights` makes them; the
+    means over the pixels are then weighted means: the sum of weight * cross-entropy over the sum of
+    the weights (`count_valid` with the same weights gives it). Lovasz-softmax averages over the
+    classes anyway and is not weighted.
     With config.structure every pixel's cross-entropy, in all terms, is multiplied by the joint
     error of its image (see `structure_weights`), through which no gradient flows.
     Raises InputError when config.level_weights does not fit the levels of the output, and for a
@@ -38,22 +45,29 @@ def parsing_loss(
         raise InputError(
             f"config.loss.level_weights={weights}: give {len(levels)} weights, finest level first"
         )
-    pixels = count_valid(labels)
-    divisor = jnp.maximum(pixels if valid_pixels is None else valid_pixels, 1.0)
+    pixels = count_valid(labels, class_weights)
+    divisors = pixels if valid_pixels is None else valid_pixels
+    divisors = jnp.where(divisors > 0, divisors, 1.0)
+    if class_weights is None:
+        of_pixels = [None] * len(levels)
+        pixels, divisors = [pixels] * len(levels), [divisors] * len(levels)
+    else:
+        of_pixels = [jnp.asarray(of_level)[labels] for of_level in class_weights]
     size = labels.shape[1:3]
     terms = {}
     weights_of_images = None
     if config.structure != "none":
         weights_of_images = structure_weights(levels[0].fused, labels, hierarchy, config)
         # of the mean pixel, not the mean image: pieces of a batch add up to it
-        pixels_of_images = jnp.sum(labels != IGNORE, (1, 2), dtype=jnp.float32)
-        terms["structure"] = (weights_of_images * pixels_of_images).sum() / divisor
+        counted = labels != IGNORE if of_pixels[0] is None else of_pixels[0]
+        pixels_of_images = jnp.sum(counted, (1, 2), dtype=jnp.float32)
+        terms["structure"] = (weights_of_images * pixels_of_images).sum() / divisors[0]
 
-    def mean_cross_entropy(logits, targets):
-        sums = cross_entropy(resize(logits, size), targets)
+    def mean_cross_entropy(logits, targets, depth):
+        sums = cross_entropy(resize(logits, size), targets, of_pixels[depth])
         if weights_of_images is not None:
             sums = sums * weights_of_images
-        return sums.sum() / divisor
+        return sums.sum() / divisors[depth]
 
     total = jnp.zeros(())
     for depth, (level, weight) in enumerate(zip(levels, weights, strict=True)):
@@ -64,17 +78,17 @@ def parsing_loss(
             maps["fused"] = level.fused
         name = hierarchy.levels[depth].name
         for source, logits in maps.items():
-            term = mean_cross_entropy(logits, targets)
+            term = mean_cross_entropy(logits, targets, depth)
             terms[f"{name}/{source}"] = term
             total = total + weight * term
         if config.lovasz_weight:
             # A ratio of areas, not a mean over pixels: pieces of a batch are weighted by theirs.
             probabilities = jax.nn.softmax(resize(level.fused, size))
-            term = lovasz_softmax(probabilities, targets) * (pixels / divisor)
+            term = lovasz_softmax(probabilities, targets) * (pixels[depth] / divisors[depth])
             terms[f"{name}/lovasz"] = term
             total = total + weight * config.lovasz_weight * term
     for name, logits in (output.auxiliary or {}).items():
-        term = mean_cross_entropy(logits, labels)
+        term = mean_cross_entropy(logits, labels, 0)
         terms[name] = term
         total = total + config.auxiliary_weight * term
     return total, terms
@@ -106,21 +120,64 @@ def structure_weights(
     return jax.lax.stop_gradient(error + (config.structure == "one_plus_error"))
 
 
-def count_valid(labels: UInt8[Array | np.ndarray, "..."]) -> Float[Array, ""]:
-    """The number of labels that are not 255."""
-    return jnp.sum(labels != IGNORE, dtype=jnp.float32)
+def count_valid(
+    labels: UInt8[Array | np.ndarray, "..."],
+    class_weights: Float[Array | np.ndarray, "levels 256"] | None = None,
+) -> Float[Array, "*levels"]:
+    """The number of labels that are not 255; with class weights the sum of theirs at each level."""
+    if class_weights is None:
+        return jnp.sum(labels != IGNORE, dtype=jnp.float32)
+    return jnp.stack([jnp.sum(jnp.asarray(of_level)[labels]) for of_level in class_weights])
+
+
+def class_weights(
+    pixels: Mapping[str, int], hierarchy: Hierarchy, rule: str
+) -> Float[np.ndarray, "levels 256"]:
+    """The weight of a pixel in the cross-entropy of each level, by its leaf id; 0 for 255.
+
+    pixels: the training split's count for each leaf by name (`metadata["pixels"]` of a built
+    dataset). A coarser node has the count of its leaves together. rule, with n the count of a node:
+    "median_frequency": median / n over the nodes of the level that occur (Eigen and Fergus 2015,
+    used by SegNet; there n is relative to the photos that show the class);
+    "inverse_log": 16 / log(n), as `dataset/weights.py` of CNIF's follow-up computes them (their
+    released training leaves them out). A node that does not occur has weight 0.
+    Raises InputError when a leaf has no count.
+    """
+    leaves = hierarchy.levels[0].nodes
+    missing = [leaf for leaf in leaves if leaf not in pixels]
+    if missing:
+        raise InputError(
+            f"class weights: no count of pixels for {', '.join(missing)}; build the dataset again, "
+            "with this hierarchy"
+        )
+    weights = np.zeros((len(hierarchy.levels), 256), np.float32)
+    for depth, of_level in enumerate(weights):
+        nodes = hierarchy.table(depth)[: len(leaves)]
+        counts = np.bincount(nodes, [pixels[leaf] for leaf in leaves])
+        present = counts[counts > 0]
+        with np.errstate(divide="ignore"):
+            if rule == "median_frequency":
+                of_nodes = np.median(present) / counts if len(present) else counts
+            else:
+                of_nodes = 16.0 / np.log(np.maximum(counts, 2))
+        of_level[: len(leaves)] = np.where(counts > 0, of_nodes, 0.0)[nodes]
+    return weights
 
 
 def cross_entropy(
-    logits: Float[Array, "b h w c"], targets: UInt8[Array | np.ndarray, "b h w"]
+    logits: Float[Array, "b h w c"],
+    targets: UInt8[Array | np.ndarray, "b h w"],
+    weights: Float[Array, "b h w"] | None = None,
 ) -> Float[Array, " b"]:
-    """For each image the sum over its valid pixels of -log softmax(logits)[target]."""
+    """For each image the sum over its valid pixels of -log softmax(logits)[target], times the
+    weights of the pixels."""
     # The target's logit is selected by a comparison, not by an index: the gradient of an index is a
     # scatter, which XLA on a CPU does not fuse with the resize before it.
     target = targets[..., None] == jnp.arange(logits.shape[-1], dtype=jnp.uint8)
     shifted = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     losses = jnp.log(jnp.exp(shifted).sum(-1)) - jnp.where(target, shifted, 0.0).sum(-1)
-    return jnp.sum(jnp.where(targets != IGNORE, losses, 0.0), (1, 2))
+    losses = jnp.where(targets != IGNORE, losses, 0.0)
+    return jnp.sum(losses if weights is None else weights * losses, (1, 2))
 
 
 def lovasz_softmax(

@@ -29,6 +29,8 @@ _FREE = {
     "eval_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_best",
+    "pretrained",
 }
 
 

@@ -38,6 +38,76 @@ def test_the_newest_checkpoint_is_restored_whole(tmp_path):
         np.testing.assert_array_equal(there, saved)
 
 
+def steps_in(workdir):
+    return sorted(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
+
+
+def parts_of(workdir, step):
+    return {p.name for p in (workdir / "checkpoints" / str(step)).iterdir() if p.is_dir()}
+
+
+def test_an_average_is_one_more_part_of_the_checkpoint_and_comes_back(tmp_path):
+    average = jax.tree.map(lambda x: x + 100.0, state_of(4).variables)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state_of(3), 3)
+        checkpoints.save(state_of(4).replace(average=average), 4)
+        checkpoints.wait()
+        restored = checkpoints.restore(state_of(0).replace(average=average))
+    assert parts_of(tmp_path, 3) >= {"variables", "optimizer"}
+    assert parts_of(tmp_path, 4) - parts_of(tmp_path, 3) == {"average"}
+    jax.tree.map(np.testing.assert_array_equal, restored.average, average)
+    jax.tree.map(np.testing.assert_array_equal, restored.variables, state_of(4).variables)
+
+
+def test_the_best_is_kept_besides_the_newest_and_resuming_starts_from_the_newest(tmp_path):
+    with Checkpoints(tmp_path, keep=1, keep_best=True) as checkpoints:
+        for step, score in ((1, 0.2), (2, 0.6), (3, None), (4, 0.5), (5, None)):
+            checkpoints.save(state_of(step), step, score)
+            checkpoints.wait()
+    assert steps_in(tmp_path) == [2, 5]
+    with Checkpoints(tmp_path, keep=1, keep_best=True) as checkpoints:
+        assert checkpoints.latest == 5
+        assert int(checkpoints.restore(state_of(0)).step) == 5
+        checkpoints.save(state_of(6), 6, 0.7)  # better than all before
+        checkpoints.save(state_of(7), 7, 0.1)
+        checkpoints.wait()
+    assert steps_in(tmp_path) == [6, 7]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """(config, hierarchy, variables) of a tiny network."""
+    model = ModelConfig(name="deeplab_v2", width=0.02, dtype="float32")
+    leaves = LIP.leaves_only()
+    variables = jax.jit(initial_variables, static_argnums=(0, 1))(build_model(model, LIP), 0)
+    return Config(model=model), leaves, variables
+
+
+def test_a_run_is_loaded_with_its_average_at_its_newest_or_best_step(tmp_path, tiny):
+    config, leaves, variables = tiny
+    write_settings(tmp_path, config, leaves)
+
+    def scaled(factor):
+        return jax.tree.map(lambda x: factor * x, variables)
+
+    with Checkpoints(tmp_path, keep=2, keep_best=True) as checkpoints:
+        for step, score in ((1, 0.6), (2, None), (3, 0.5)):
+            state = TrainState(jnp.int32(step), variables, {}, scaled(float(step)))
+            checkpoints.save(state, step, score)
+            checkpoints.wait()
+    for step, loaded in ((None, 3), (2, 2), ("best", 1)):
+        run = load_run(tmp_path, step)
+        assert run.step == loaded
+        jax.tree.map(np.testing.assert_array_equal, run.variables, scaled(float(loaded)))
+
+
+def test_without_scores_there_is_no_best(tmp_path, tiny):
+    save_run(tmp_path, *tiny)
+    assert load_run(tmp_path).step == 0
+    with pytest.raises(InputError, match=r"config\.keep_best.*name one of the steps \[0\]"):
+        load_run(tmp_path, "best")
+
+
 def test_a_step_is_saved_once(tmp_path):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(state_of(3), 3)

@@ -8,7 +8,13 @@ import pytest
 import hparse_jax
 from hparse_jax.config import LossConfig
 from hparse_jax.errors import InputError
-from hparse_jax.losses import cross_entropy, lovasz_softmax, parsing_loss
+from hparse_jax.losses import (
+    class_weights,
+    count_valid,
+    cross_entropy,
+    lovasz_softmax,
+    parsing_loss,
+)
 from hparse_jax.models import LevelOutput, ParserOutput
 
 HIERARCHY = hparse_jax.get_hierarchy("pascal_person_part")
@@ -33,13 +39,15 @@ def bilinear(maps, size):
     return out
 
 
-def mean_cross_entropy(maps, targets):
+def mean_cross_entropy(maps, targets, weights=None):
+    """weights: of the classes; None: 1 each."""
     maps, total, valid = bilinear(np.asarray(maps, np.float64), SIZE), 0.0, 0
     for index in np.ndindex(targets.shape):
         if targets[index] != 255:
             x = maps[index]
-            total += np.log(np.exp(x - x.max()).sum()) + x.max() - x[targets[index]]
-            valid += 1
+            weight = 1.0 if weights is None else weights[targets[index]]
+            total += weight * (np.log(np.exp(x - x.max()).sum()) + x.max() - x[targets[index]])
+            valid += weight
     return total / valid
 
 
@@ -105,6 +113,78 @@ def test_pieces_of_a_batch_add_up_to_the_whole(case):
     for i in range(2):
         piece = jax.tree.map(lambda x, i=i: x[i : i + 1], output)
         pieces += parsing_loss(piece, labels[i : i + 1], HIERARCHY, LossConfig(), valid)[0]
+    np.testing.assert_allclose(pieces, whole, rtol=1e-6)
+
+
+# pixels of PASCAL-Person-Part's seven leaves, and by hand those of its 3 halves and 2 bodies
+PIXELS = (9000, 200, 400, 100, 0, 300, 50)
+COARSER = ((9000, 700, 350), (9000, 1050))
+
+
+def weights_of(rule):
+    leaves = HIERARCHY.levels[0].nodes
+    return class_weights(dict(zip(leaves, PIXELS, strict=True)), HIERARCHY, rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "by_hand"),
+    [
+        ("median_frequency", lambda counts: np.median([n for n in counts if n]) / np.array(counts)),
+        ("inverse_log", lambda counts: 16 / np.log(counts)),
+    ],
+)
+def test_class_weights_follow_from_the_pixels_of_each_level(rule, by_hand):
+    weights = weights_of(rule)
+    node_of_leaf = (range(7), (0, 1, 1, 1, 1, 2, 2), (0, 1, 1, 1, 1, 1, 1))
+    for of_level, counts, nodes in zip(weights, (PIXELS, *COARSER), node_of_leaf, strict=True):
+        with np.errstate(divide="ignore"):
+            expected = by_hand(counts)
+        expected = [expected[node] if counts[node] else 0 for node in nodes]
+        np.testing.assert_allclose(of_level[:7], expected, rtol=1e-6)
+        assert not of_level[7:].any()
+
+
+def test_a_class_without_a_count_is_named():
+    with pytest.raises(
+        InputError, match=r"no count of pixels for head, torso, .*build the dataset"
+    ):
+        class_weights({"background": 3}, HIERARCHY, "inverse_log")
+
+
+def test_class_weights_make_each_term_a_weighted_mean(case):
+    output, labels = case
+    labels[labels == 4] = 0  # has no pixels, hence no weight
+    weights = weights_of("median_frequency")
+    _, terms = parsing_loss(output, labels, HIERARCHY, LossConfig(), class_weights=weights)
+    first_leaves = ((0, 1, 2, 3, 4, 5, 6), (0, 1, 5), (0, 1))
+    parts = zip(output.levels, level_labels(labels), weights, first_leaves, strict=True)
+    for level, (maps, targets, of_level, leaves) in enumerate(parts):
+        expected = mean_cross_entropy(maps.fused, targets, of_level[list(leaves)])
+        name = HIERARCHY.levels[level].name
+        np.testing.assert_allclose(terms[f"{name}/fused"], expected, rtol=1e-5)
+    expected = mean_cross_entropy(output.auxiliary["auxiliary"], labels, weights[0])
+    np.testing.assert_allclose(terms["auxiliary"], expected, rtol=1e-5)
+
+
+def test_equal_class_weights_change_nothing(case):
+    output, labels = case
+    equal = np.zeros((3, 256), np.float32)
+    equal[:, :7] = 2.5
+    config = LossConfig(lovasz_weight=1.0)
+    plain, _ = parsing_loss(output, labels, HIERARCHY, config)
+    weighted, _ = parsing_loss(output, labels, HIERARCHY, config, class_weights=equal)
+    np.testing.assert_allclose(weighted, plain, rtol=1e-6)
+
+
+def test_weighted_pieces_of_a_batch_add_up_to_the_whole(case):
+    output, labels = case
+    weights, config = weights_of("inverse_log"), LossConfig()
+    whole, _ = parsing_loss(output, labels, HIERARCHY, config, class_weights=weights)
+    total = count_valid(labels, weights)
+    pieces = 0.0
+    for i in range(2):
+        piece = jax.tree.map(lambda x, i=i: x[i : i + 1], output)
+        pieces += parsing_loss(piece, labels[i : i + 1], HIERARCHY, config, total, weights)[0]
     np.testing.assert_allclose(pieces, whole, rtol=1e-6)
 
 

@@ -10,7 +10,9 @@ from hparse_jax.errors import InputError
 def define_flags() -> None:
     """Defines the flags of both."""
     flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
-    flags.DEFINE_integer("step", None, "Step of the checkpoint; default: the last one.")
+    flags.DEFINE(
+        StepParser(), "step", None, "Step of the checkpoint, or `best`; default: the last one."
+    )
     flags.DEFINE_list("scales", None, "Scales to average over; default: config.eval_scales.")
     flags.DEFINE_bool("flip", False, "Average over mirrored photos, too.")
     flags.DEFINE_integer(
@@ -27,6 +29,17 @@ def define_flags() -> None:
         "pixel.",
     )
     flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
+
+
+class StepParser(flags.IntegerParser):
+    """A whole number, or "best"."""
+
+    def __init__(self):
+        super().__init__()
+        self.syntactic_help = "an integer, or best"
+
+    def parse(self, argument):
+        return argument if argument == "best" else super().parse(argument)
 
 
 def built_dataset(config: Config) -> BuiltDataset:

@@ -18,7 +18,7 @@ import numpy as np
 
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset, decode
-from hparse_jax.data.transforms import flip, random_scale_crop
+from hparse_jax.data.transforms import colour_jitter, flip, random_scale_crop
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 
@@ -104,7 +104,15 @@ def _training_example(
     record: dict, rng: np.random.Generator, config: Config, hierarchy: Hierarchy
 ) -> dict[str, np.ndarray | str]:
     photo_id, image, labels = decode(record, hierarchy)
-    image, labels = random_scale_crop(image, labels, rng, config.crop, config.scale, config.mean)
+    angle = 0.0
+    # One coin for both, as the code of CNIF's follow-up tosses it.
+    if (any(config.jitter) or config.rotation) and rng.random() < 0.5:
+        angle = rng.uniform(-config.rotation, config.rotation)
+        if any(config.jitter):
+            image = colour_jitter(image, rng, config.jitter)
+    image, labels = random_scale_crop(
+        image, labels, rng, config.crop, config.scale, config.mean, config.scale_choices, angle
+    )
     if config.flip and rng.random() < 0.5:
         image, labels = flip(image, labels, hierarchy)
     return {"image": image, "label": labels, "id": photo_id}

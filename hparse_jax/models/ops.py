@@ -236,14 +236,16 @@ def without_padding(
 ) -> Float[Array, "b h w c"]:
     """x with 0 at the points that lie in padding, as a convolution sees what is beyond a map.
 
-    inside: as in `pixel_mean`. Photos begin at the upper left of their padding; their last rows and
-    columns are completed to 16 k + 1, so that each lies between two points of the coarsest grid.
+    inside: as in `pixel_mean`. A photo's last rows and columns are completed to 16 k + 1, so that
+    each lies between two points of the coarsest grid.
     """
     if inside is None:
         return x
-    # a point is kept if the first pixel of the 16 that end at it is inside
-    rows, columns = (np.maximum(0, -(-p // 16) * 16 - 15) for p in _pixels_of(inside, x))
-    return x * inside[:, rows][:, :, columns, None].astype(x.dtype)
+    rows, columns = _pixels_of(inside, x)
+    # the first of the 16 pixels that end at the next point of the coarsest grid
+    first_row, first_column = (np.maximum(0, -(-p // 16) * 16 - 15) for p in (rows, columns))
+    kept = inside[:, rows][:, :, columns] | inside[:, first_row][:, :, first_column]
+    return x * kept[..., None].astype(x.dtype)
 
 
 def _pixels_of(

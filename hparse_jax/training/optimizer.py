@@ -1,5 +1,7 @@
 """SGD with momentum and the poly schedule (CNIF section 4.1)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -8,10 +10,19 @@ from hparse_jax.config import OptimizerConfig
 from hparse_jax.models.build import BACKBONES
 
 
+def scaled_to_batch(config: OptimizerConfig, batch_size: int) -> OptimizerConfig:
+    """The settings with base_lr in proportion to the batch (Goyal et al. 2017, section 2.1).
+
+    base_lr * batch_size / reference_batch_size; unchanged when that is 0.
+    """
+    factor = batch_size / (config.reference_batch_size or batch_size)
+    return dataclasses.replace(config, base_lr=config.base_lr * factor)
+
+
 def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     """step -> base_lr * (1 - step / total_steps)^power, times a linear warm-up.
 
-    Warm-up step k of n (k = 0, 1, ...) runs at (k + 1) / n of the rate.
+    Warm-up step k of n (k = 0, 1, ...) runs at (k + 1) / n of the rate. power 0: a constant rate.
     """
 
     def rate(step):
@@ -26,8 +37,9 @@ def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
     """As torch.optim.SGD: weight decay is added to the gradient before the momentum.
 
-    It acts on convolution weights alone, not on batch norm and biases. Everything but the backbone
-    learns at new_layers_multiplier times the rate.
+    It acts on convolution weights alone, not on batch norm and biases, unless decay_all. Everything
+    but the backbone learns at new_layers_multiplier times the rate. A gradient whose norm over all
+    weights is above clip_norm is scaled down to it first, before weight decay.
     """
 
     def kernels(params):
@@ -38,8 +50,11 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
             lambda path, _: path[0].key not in BACKBONES, params
         )
 
+    # Only where it is asked for: a link of the chain more would change the layout of checkpoints.
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=kernels),
+        *clip,
+        optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_all else kernels),
         optax.trace(config.momentum),
         optax.masked(optax.scale(config.new_layers_multiplier), new_layers),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),

@@ -24,6 +24,7 @@ from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.joints import require_joints
+from hparse_jax.losses import class_weights
 from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
 from hparse_jax.training.step import create_state, make_train_step
 from hparse_jax.training.transfer import start_from
@@ -52,10 +53,16 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
         write_settings(workdir, config, hierarchy)
 
     model = build_model(config.model, hierarchy)
-    train_step = make_train_step(model, config, mesh, total)
+    weights = None
+    if config.loss.class_weights != "none":
+        pixels = dataset.metadata.get("pixels", {}).get(config.train_split, {})
+        weights = class_weights(pixels, hierarchy, config.loss.class_weights)
+    train_step = make_train_step(model, config, mesh, total, weights)
     put = functools.partial(sharding.global_batch, mesh)
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(Checkpoints(workdir, config.keep_checkpoints))
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir, config.keep_checkpoints, config.keep_best)
+        )
         if (checkpoints.latest or 0) >= total:
             _say(f"{workdir}: finished, {checkpoints.latest} of {total} steps are done")
             return True
@@ -73,6 +80,11 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
             _say(
                 "structure loss from random weights: the paper starts from a trained run, "
                 "config.init_from=WORKDIR"
+            )
+        elif config.pretrained:
+            _say(
+                "starts from random weights; the published score presumes trained ones, "
+                "config.init_from=WORKDIR: the config file's text has the commands"
             )
         start = checkpoints.latest or 0
         writer = stack.enter_context(Writer(workdir, start)) if lead else None
@@ -126,10 +138,12 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
                 seconds = time.perf_counter() - since
                 values["images_per_second"] = (done - logged) * config.batch_size / seconds
                 _report(bar, writer, done, total, config.batch_size, values)
-            if save or stop:
+            validation = validation and config.eval_every and not stop
+            best = validation and config.keep_best  # saved after the evaluation, with its score
+            if (save or stop) and not best:
                 checkpoints.save(state, done)
-            if validation and config.eval_every and not stop:
-                variables = jax.tree.map(lambda x: x.addressable_data(0), state.variables)
+            if validation:
+                variables = jax.tree.map(lambda x: x.addressable_data(0), state.evaluated)
                 predictor = Predictor(
                     model,
                     variables,
@@ -151,6 +165,8 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
                     writer.write(done, means)
                     text = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
                     _say(f"step {done}: {text}")
+                if best:
+                    checkpoints.save(state, done, scores["levels"][0]["mean_iou"])
             if stop:
                 checkpoints.wait()
                 _say(f"{workdir}: terminated, step {done} of {total} is saved; rerun to resume")

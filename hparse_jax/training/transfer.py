@@ -19,6 +19,8 @@ def start_from(
 ) -> tuple[TrainState, list[str]]:
     """The state with the weights of `config.init_from`, and the names of those it does not have.
 
+    Of a run that averaged its weights (config.ema) the averaged ones.
+
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
     levels that both have hold the same nodes. In a backbone only batch norm that the source lacks
     stays randomly initialised (SegNet from a VGG-16, whose biases it does not need). Raises

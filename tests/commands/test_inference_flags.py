@@ -19,6 +19,19 @@ def parse(monkeypatch):
     return parse
 
 
+@pytest.mark.parametrize(("given", "step"), [("", None), ("--step=7", 7), ("--step=best", "best")])
+def test_a_step_is_a_number_or_the_best(monkeypatch, given, step):
+    values = flags.FlagValues()
+    flags.DEFINE(inference_flags.StepParser(), "step", None, "", flag_values=values)
+    values(["hparse", *given.split()])
+    assert values.step == step
+
+
+def test_another_step_is_refused():
+    with pytest.raises(ValueError, match="invalid literal"):
+        inference_flags.StepParser().parse("last")
+
+
 def test_scales_are_numbers_or_the_runs(parse):
     parse()
     assert inference_flags.scales() is None

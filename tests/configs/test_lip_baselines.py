@@ -14,22 +14,31 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 # batch, crop, epochs of LIP section 5.1; rates of the networks' papers and of LIP's released code
 @pytest.mark.parametrize("file", ["lip", "pascal_person_part"])
 @pytest.mark.parametrize(
-    ("name", "rate", "new_layers"),
-    [("segnet", 0.1, 1), ("fcn8s", 1e-4, 10), ("deeplab_v2", 1e-3, 10), ("attention", 1e-4, 10)],
+    ("name", "rate", "power", "new_layers"),
+    [
+        ("segnet", 0.1, 0, 1),
+        ("fcn8s", 1e-4, 0, 10),
+        ("deeplab_v2", 1e-3, 0.9, 10),
+        ("attention", 1e-4, 0, 10),
+    ],
 )
 @pytest.mark.parametrize(
     ("step", "epochs", "structure"),
     [("", 30, "none"), ("-ssl", 20, "product"), ("-more", 20, "none")],
 )
-def test_the_variants_of_the_baselines(file, name, rate, new_layers, step, epochs, structure):
+def test_the_variants_of_the_baselines(
+    file, name, rate, power, new_layers, step, epochs, structure
+):
     made = runpy.run_path(str(CONFIGS / f"{file}_baselines.py"))
     config = made["get_config"](name + step)
     validate(config)
     assert (config.dataset, config.model.name) == (file, name)
     assert (config.epochs, config.loss.structure) == (epochs, structure)
-    assert (config.batch_size, config.crop, config.scale) == (10, (321, 321), (0.6, 1.4))
+    assert (config.batch_size, config.crop) == (10, (321, 321))
+    assert config.scale_choices == (0.6, 0.8, 1.0, 1.2, 1.4)
     optimizer = config.optimizer
-    assert (optimizer.base_lr, optimizer.new_layers_multiplier) == (rate, new_layers)
+    assert (optimizer.base_lr, optimizer.power) == (rate, power)
+    assert optimizer.new_layers_multiplier == new_layers
     assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
     assert config.loss.auxiliary_weight == 1.0
 

@@ -118,6 +118,50 @@ def test_flips_come_half_of_the_time_and_only_when_asked(built):
     assert 0.3 < flipped(flip=True) < 0.7
 
 
+# the recipe of CNIF's follow-up
+RECIPE = {"jitter": (0.1, 0.5, 0.5, 0.1), "rotation": 20.0}
+
+
+def changed(built, **fields):
+    """For 64 examples whether the colours, and whether the labels, differ from the plain photo's.
+
+    One photo at a time, in a window of its own size: nothing else is left to chance.
+    """
+    plain = {}
+    pairs = []
+    for settings in ({}, fields):
+        whole = {"scale": (1.0, 1.0), "crop": (64, 64), "flip": False, "batch_size": 1}
+        for batch in batches(built, 320, **whole | settings):
+            if str(batch["id"][0]) == "0005":  # 64 x 64 pixels
+                image, label = batch["image"][0], batch["label"][0]
+                if not settings:
+                    plain = {"image": image, "label": label}
+                else:
+                    pairs.append(((image != plain["image"]).any(), (label != plain["label"]).any()))
+    assert len(pairs) == 64
+    return np.mean(pairs, 0), pairs
+
+
+def test_jitter_and_rotation_come_together_half_of_the_time(built):
+    shares, pairs = changed(built, jitter=RECIPE["jitter"], rotation=180.0)
+    assert all(colours for colours, labels in pairs if labels)
+    # a turn of less than a degree moves no label
+    assert sum(colours and not labels for colours, labels in pairs) <= 1
+    assert (abs(shares - 0.5) < 0.25).all()  # four standard deviations
+
+
+def test_each_comes_without_the_other(built):
+    jittered, _ = changed(built, jitter=RECIPE["jitter"])
+    assert abs(jittered[0] - 0.5) < 0.25
+    assert jittered[1] == 0
+    rotated, _ = changed(built, rotation=20.0)
+    assert (abs(rotated - 0.5) < 0.25).all()
+
+
+def test_workers_do_not_change_augmented_batches(built):
+    assert_equal(batches(built, 2, workers=1, **RECIPE), batches(built, 2, **RECIPE))
+
+
 def test_memory_of_a_batch_is_its_own(built):
     """Changing a batch must not reach the next one, worker buffers are not handed out."""
     with opened(built, workers=1) as stream:

@@ -1,3 +1,4 @@
+import colorsys
 import pathlib
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hparse_jax.data.transforms import flip, random_scale_crop
+from hparse_jax.data.transforms import colour_jitter, flip, random_scale_crop
 from hparse_jax.hierarchy import get_hierarchy, hierarchy_from_json
 
 CIHP = pathlib.Path(__file__).parents[3] / "shared" / "data" / "fixtures" / "cihp"
@@ -153,6 +154,137 @@ def test_image_and_labels_stay_aligned(seed, size, crop, scale):
     assert photo.sum() == rows * columns
 
 
+def noise(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 18, (height, width)).astype(np.uint8)
+    return rng.integers(0, 256, (height, width, 3)).astype(np.uint8), labels
+
+
+@pytest.mark.parametrize(("size", "quarters"), [((9, 9), 1), ((9, 12), 2), ((8, 8), 3)])
+def test_quarter_turns_are_counter_clockwise_and_exact(size, quarters):
+    image, labels = noise(*size)
+    rng = np.random.default_rng(0)
+    out, ids = random_scale_crop(image, labels, rng, size, (1.0, 1.0), MEAN, angle=90.0 * quarters)
+    np.testing.assert_array_equal(ids, np.rot90(labels, quarters))
+    np.testing.assert_array_equal(out, np.rot90(image, quarters))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.tuples(st.integers(40, 90), st.integers(40, 90)),
+    crop=st.tuples(st.integers(40, 120), st.integers(40, 120)),
+    scale=st.floats(0.5, 2.0),
+    angle=st.floats(-180, 180).filter(lambda angle: angle != 0),
+)
+def test_colours_tell_the_label_of_a_turned_photo_and_the_mean_its_padding(
+    seed, size, crop, scale, angle
+):
+    rng = np.random.default_rng(seed)
+    labels = blocks(rng, size)
+    image = CODES[labels].astype(np.uint8)
+    out, ids = random_scale_crop(image, labels, rng, crop, (scale, scale), MEAN, angle=angle)
+    flat = flat_around(ids)
+    padding = flat & (ids == 255)
+    assert (out[padding] == ROUNDED).all()
+    distance = np.abs(out[flat & ~padding][:, None].astype(int) - CODES).max(-1)
+    np.testing.assert_array_equal(distance.argmin(-1), ids[flat & ~padding])
+    assert distance.min(-1).max(initial=0) <= 1
+
+
+def test_a_turned_photo_is_interpolated_once():
+    """30 degrees at scale 2, pixel by pixel: the value is the bilinear one at the place in the
+    photo where the pixel's centre comes from."""
+    image, labels = noise(16, 11)
+    rng = np.random.default_rng(0)
+    out, ids = random_scale_crop(image, labels, rng, (32, 22), (2.0, 2.0), MEAN, angle=30.0)
+    cos, sin = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    seen = 0
+    for i, j in np.ndindex(32, 22):
+        y, x = (i + 0.5) / 2 - 8, (j + 0.5) / 2 - 5.5  # from the centre, in pixels of the photo
+        row, column = sin * x + cos * y + 7.5, cos * x - sin * y + 5.0
+        top, left = int(np.floor(row)), int(np.floor(column))
+        if not (0 <= top < 15 and 0 <= left < 10):
+            continue
+        seen += 1
+        colour = sum(
+            (1 - abs(row - a)) * (1 - abs(column - b)) * image[a, b]
+            for a in (top, top + 1)
+            for b in (left, left + 1)
+        )
+        # OpenCV may round positions to 1/32 pixel.
+        np.testing.assert_allclose(out[i, j], colour, atol=1 + 2 * 255 / 64)
+        if max(abs(row % 1 - 0.5), abs(column % 1 - 0.5)) < 0.45:
+            continue
+        if abs(row % 1 - 0.5) > 0.05 and abs(column % 1 - 0.5) > 0.05:
+            assert ids[i, j] == labels[round(row), round(column)]
+    assert seen > 300
+
+
+class Draws(np.random.Generator):
+    """A generator whose uniform numbers are all the upper bound (or the lower one)."""
+
+    def __init__(self, order, upper=True):
+        super().__init__(np.random.PCG64(0))
+        self._order, self._upper = order, upper
+
+    def uniform(self, low, high):
+        return high if self._upper else low
+
+    def permutation(self, count):
+        assert sorted(self._order) == list(range(count))
+        return self._order
+
+
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def expected_jitter(image, change, amount):
+    """torchvision's formulas, one at a time, in float64."""
+    pixels = image.astype(np.float64)
+    if change == "brightness":
+        return np.clip((1 + amount) * pixels, 0, 255)
+    if change == "contrast":
+        return np.clip((1 + amount) * pixels - amount * (pixels @ GREY).mean(), 0, 255)
+    if change == "saturation":
+        return np.clip((1 + amount) * pixels - amount * (pixels @ GREY)[..., None], 0, 255)
+    turned = np.empty_like(pixels)
+    for place in np.ndindex(image.shape[:2]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(pixels[place] / 255))
+        turned[place] = colorsys.hsv_to_rgb((hue + amount) % 1, saturation, value)
+    return 255 * turned
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("change", ["brightness", "contrast", "saturation", "hue"])
+def test_each_change_of_colour_is_that_of_its_formula(change, sign):
+    image, _ = noise(13, 17)
+    names = ("brightness", "contrast", "saturation", "hue")
+    limits = tuple(0.3 * (name == change) for name in names)
+    out = colour_jitter(image, Draws([3, 1, 0, 2], sign > 0), limits)
+    expected = expected_jitter(image, change, 0.3 * sign)
+    np.testing.assert_allclose(out, expected, atol=0.501)
+
+
+def test_changes_of_colour_come_in_the_order_drawn():
+    image, _ = noise(13, 17)
+    limits = (0.5, 0.5, 0.0, 0.0)
+    both = ("brightness", "contrast")
+    for order, names in (([0, 1, 2, 3], both), ([1, 0, 3, 2], both[::-1])):
+        expected = image
+        for name in names:
+            expected = expected_jitter(expected, name, 0.5)
+        out = colour_jitter(image, Draws(order), limits)
+        np.testing.assert_allclose(out, expected, atol=0.502)
+
+
+def test_no_jitter_leaves_every_colour():
+    image, _ = noise(50, 60)
+    for seed in range(5):
+        out = colour_jitter(image, np.random.default_rng(seed), (0.0,) * 4)
+        np.testing.assert_array_equal(out, image)
+
+
 def test_scaling_is_bilinear_between_pixel_centres():
     rng = np.random.default_rng(2)
     image = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
@@ -208,3 +340,16 @@ def test_scales_fill_their_range():
     assert 50 <= min(sides) < 55
     assert 195 < max(sides) <= 200
     assert abs(np.mean(sides) - 125) < 8  # uniform: mean 125, standard error 2.5
+
+
+def test_a_choice_of_scales_gives_each_of_them_equally_often():
+    image, labels = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8)
+    sides = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        choices = (0.6, 0.8, 1.0, 1.2, 1.4)
+        ids = random_scale_crop(image, labels, rng, (150, 150), (0.5, 2.0), MEAN, choices)[1]
+        sides.append(int(np.sqrt((ids == 0).sum())))
+    found, counts = np.unique(sides, return_counts=True)
+    assert found.tolist() == [60, 80, 100, 120, 140]
+    assert abs(counts - 60).max() < 28  # four standard deviations of 300 draws

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from hparse_jax.config import OptimizerConfig
-from hparse_jax.training.optimizer import learning_rate, make_optimizer
+from hparse_jax.training.optimizer import learning_rate, make_optimizer, scaled_to_batch
 
 
 def test_poly_schedule_with_linear_warm_up():
@@ -22,6 +22,39 @@ def test_poly_schedule_with_linear_warm_up():
 def test_the_compiled_rate_is_zero_after_the_last_step(steps):
     rate = jax.jit(learning_rate(OptimizerConfig(), steps))
     assert [float(rate(steps + late)) for late in range(3)] == [0, 0, 0]
+
+
+def test_power_0_is_a_constant_rate():
+    rate = jax.jit(learning_rate(OptimizerConfig(base_lr=0.1, power=0.0), 7))
+    assert [float(rate(step)) for step in range(9)] == [np.float32(0.1)] * 9
+
+
+@pytest.mark.parametrize(("reference", "rate"), [(0, 0.01), (20, 0.01), (5, 0.04), (40, 0.005)])
+def test_the_rate_is_in_proportion_to_the_batch_when_asked(reference, rate):
+    config = OptimizerConfig(base_lr=0.01, reference_batch_size=reference)
+    assert scaled_to_batch(config, 20).base_lr == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(("limit", "factor"), [(10.0, 1.0), (2.5, 0.5), (0.0, 1.0)])
+def test_a_gradient_above_the_limit_is_scaled_down_before_weight_decay(limit, factor):
+    """The norm of (3, 4) is 5."""
+    config = OptimizerConfig(base_lr=1.0, momentum=0.0, weight_decay=0.1, clip_norm=limit)
+    optimizer = make_optimizer(config, 10)
+    params = {"head": {"kernel": jnp.array([2.0]), "bias": jnp.array([7.0])}}
+    gradients = {"head": {"kernel": jnp.array([3.0]), "bias": jnp.array([4.0])}}
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["head"]["kernel"], [-(3 * factor + 0.2)], rtol=1e-6)
+    np.testing.assert_allclose(updates["head"]["bias"], [-4 * factor], rtol=1e-6)
+
+
+def test_decay_on_everything_takes_batch_norm_and_biases_too():
+    config = OptimizerConfig(base_lr=1.0, momentum=0.0, weight_decay=0.1, decay_all=True)
+    optimizer = make_optimizer(config, 10)
+    params = {"norm": {"scale": jnp.array([2.0]), "bias": jnp.array([3.0])}}
+    still = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(still, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["norm"]["scale"], [-0.2], rtol=1e-6)
+    np.testing.assert_allclose(updates["norm"]["bias"], [-0.3], rtol=1e-6)
 
 
 # leaf -> (its first value, whether it decays, whether it is a new layer)

@@ -95,6 +95,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     assert f"step {latest} is kept" in message
 
 
+def test_a_run_with_every_option_says_where_it_starts_and_keeps_its_best(
+    tmp_path, start, finish, metrics
+):
+    options = {
+        "ema": 0.9,
+        "jitter": "0.1,0.5,0.5,0.1",
+        "rotation": 20,
+        "scale_choices": "0.8,1.0,1.2",
+        "keep_best": True,
+        "keep_checkpoints": 1,
+        "loss.class_weights": "median_frequency",
+        "optimizer.clip_norm": 1.0,
+        "optimizer.decay_all": True,
+        "optimizer.reference_batch_size": 8,
+        "optimizer.power": 0,
+    }
+    output = finish(start(tmp_path, steps=4, eval_every=1, **options))
+    assert "starts from random weights; the published score presumes trained ones" in output
+    scores = {x["step"]: x["val/parts/mean_iou"] for x in metrics(tmp_path) if len(x) == 2}
+    best = max(scores, key=lambda step: (scores[step], step))
+    run = load_run(tmp_path, "best")
+    assert (run.step, run.config.ema) == (best, 0.9)
+    assert load_run(tmp_path).step == 4
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {best, 4}
+    rates = {x["train/learning_rate"] for x in metrics(tmp_path) if "train/loss" in x}
+    assert rates == {np.float32(0.001 * 4 / 8)}
+
+
 def test_a_structure_loss_without_joints_is_refused_before_anything_is_written(
     tmp_path, start, finish
 ):
