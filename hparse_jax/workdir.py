@@ -36,7 +36,8 @@ class BackboneSettings:
     """What an imported backbone is.
 
     name: in the table of backbones. model: its depth, stem and width. mean, std, channels: the
-    input that its weights were trained on, as in `Config`.
+    input that its weights were trained on, as in `Config`. classifier: whether it holds the fc6 and
+    fc7 of a VGG-16, too.
     """
 
     name: str
@@ -44,6 +45,7 @@ class BackboneSettings:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channels: str
+    classifier: bool = False
 
 
 def is_backbone(folder: str | os.PathLike) -> bool:
@@ -74,7 +76,7 @@ def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
     tree = _read(folder, _BACKBONE)
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
-        return BackboneSettings(**values | {"model": ModelConfig(**tree["model"])})
+        return BackboneSettings(**values | {"model": from_json(tree["model"], ModelConfig)})
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, _BACKBONE, error) from error
 

@@ -203,7 +203,7 @@ class FeatureExtractor:
     """An imported backbone by itself: it gives features and parses nothing."""
 
     def __init__(self, settings: BackboneSettings, variables: dict):
-        self._model = build_backbone(settings.name, settings.model)
+        self._model = build_backbone(settings.name, settings.model, settings.classifier)
         self._variables = variables
 
     def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:

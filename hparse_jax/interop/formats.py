@@ -45,6 +45,7 @@ _VGG = [
         strict=True,
     )
 ]
+_VGG += [("vgg/fc6", "classifier.0", ""), ("vgg/fc7", "classifier.3", "")]
 _OFFICIAL = [
     *((ours, f"encoder.{layer}", f"encoder.{norm}") for ours, layer, norm in _DEEP_STEM + _BLOCKS),
     (r"context/branch([0-3])", r"decoder.layer5.b\1.0", r"decoder.layer5.b\1.1"),
@@ -79,15 +80,17 @@ _ENDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """rows: the table. unused: pattern of keys that are left behind. settings: a depth -> the
+    """rows: the table. unused: pattern of keys that may be left behind. settings: a depth -> the
     config of the network, or the settings of the backbone, that these weights are for. activated:
-    every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5."""
+    every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5.
+    classifier: keys and shapes of the weights of fc6 and fc7."""
 
     rows: list[tuple[str, str, str]]
     unused: str
     settings: Callable[[int], Config | BackboneSettings]
     depths: tuple[int, ...]
     activated: bool = False
+    classifier: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def _resnet(stem: str, images: dict) -> Callable[[int], BackboneSettings]:
@@ -131,8 +134,18 @@ FORMATS = {
         r"classifier\..*",
         lambda depth: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
         (16,),
+        classifier={
+            "classifier.0.weight": (4096, 512 * 7 * 7),
+            "classifier.3.weight": (4096, 4096),
+        },
     ),
 }
+
+
+def has_classifier(weights: Mapping[str, np.ndarray], form: Format) -> bool:
+    """Whether a file holds fc6 and fc7 as published; a classifier of other sizes is left behind."""
+    layers = form.classifier.items()
+    return bool(layers) and all(k in weights and weights[k].shape == s for k, s in layers)
 
 
 def convert(
@@ -147,15 +160,14 @@ def convert(
     made: dict[str, np.ndarray] = {}
     wrong: list[str] = []
     for key, x in weights.items():
-        if re.fullmatch(form.unused, key):
-            continue
         if key not in paths:
-            wrong.append(f"unexpected {key}")
+            if not re.fullmatch(form.unused, key):
+                wrong.append(f"unexpected {key}")
             continue
         path = paths[key]
         try:
             with np.errstate(over="ignore"):
-                value = _as_ours(np.asarray(x, np.float32), path, len(shapes[path]))
+                value = _as_ours(np.asarray(x, np.float32), path, shapes[path])
                 value = np.ascontiguousarray(value)
         except (ValueError, IndexError):
             wrong.append(f"{key} has shape {list(x.shape)}")
@@ -185,9 +197,11 @@ def _source(path: str, rows: list[tuple[str, str, str]]) -> str:
     raise KeyError(path)
 
 
-def _as_ours(x: np.ndarray, path: str, axes: int) -> np.ndarray:
+def _as_ours(x: np.ndarray, path: str, shape: tuple[int, ...]) -> np.ndarray:
     if not path.endswith("/kernel"):
         return x
-    if axes == 2:  # out, in -> in, out; a 1x1 convolution's weights, too
+    if len(shape) == 2:  # out, in -> in, out; a 1x1 convolution's weights, too
         return x.reshape(x.shape[0], x.shape[1]).T
+    if x.ndim == 2:  # a dense layer over all pixels, which for us is a convolution
+        x = x.reshape(x.shape[0], -1, *shape[:2])
     return x.transpose(2, 3, 1, 0)  # out, in, h, w -> h, w, in, out

@@ -1,12 +1,14 @@
 """A published file of weights -> a workdir."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
 from hparse_jax.checkpoint import save_backbone, save_run
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.interop.formats import FORMATS, convert
+from hparse_jax.interop.formats import FORMATS, convert, has_classifier
 from hparse_jax.interop.torch_file import read_weights
 from hparse_jax.models.build import build_backbone, build_model, initial_variables, levels_of
 from hparse_jax.workdir import BackboneSettings, check_new
@@ -32,7 +34,8 @@ def import_weights(
     settings = form.settings(depth)
     backbone = isinstance(settings, BackboneSettings)
     if backbone:
-        model = build_backbone(settings.name, settings.model)
+        settings = dataclasses.replace(settings, classifier=has_classifier(weights, form))
+        model = build_backbone(settings.name, settings.model, settings.classifier)
     else:
         hierarchy = levels_of(settings.model, get_hierarchy(settings.dataset))
         model = build_model(settings.model, hierarchy)

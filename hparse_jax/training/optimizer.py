@@ -23,24 +23,36 @@ def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     return rate
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, total_steps: int, new_layers: tuple[str, ...] = ()
+) -> optax.GradientTransformation:
     """As torch.optim.SGD: weight decay is added to the gradient before the momentum.
 
-    It acts on convolution weights alone, not on batch norm and biases. Everything but the backbone
-    learns at new_layers_multiplier times the rate.
+    It acts on convolution weights alone, not on batch norm and biases. The layers of these names,
+    or without names all but the backbone, learn at new_layers_multiplier times the rate; biases at
+    bias_multiplier times that of their layer.
     """
 
     def kernels(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: "kernel" in path[-1].key, params)
 
-    def new_layers(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: path[0].key not in BACKBONES, params
-        )
+    def biases(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: "bias" in path[-1].key, params)
+
+    def is_new(path, _):
+        names = {key.key for key in path}
+        return bool(names & set(new_layers)) if new_layers else path[0].key not in BACKBONES
+
+    def new(params):
+        return jax.tree_util.tree_map_with_path(is_new, params)
+
+    # only where it acts, so that the state keeps the form of runs that have none
+    of_biases = [optax.masked(optax.scale(config.bias_multiplier), biases)]
 
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay, mask=kernels),
         optax.trace(config.momentum),
-        optax.masked(optax.scale(config.new_layers_multiplier), new_layers),
+        optax.masked(optax.scale(config.new_layers_multiplier), new),
+        *(of_biases if config.bias_multiplier != 1 else []),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),
     )

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from hparse_jax.checkpoint import TrainState
 from hparse_jax.config import Config
 from hparse_jax.losses import count_valid, parsing_loss
-from hparse_jax.models.build import initial_variables
+from hparse_jax.models.build import NETWORKS, initial_variables
 from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import batch_sharding, replicated
 from hparse_jax.training.optimizer import learning_rate, make_optimizer
@@ -22,7 +22,9 @@ def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int)
 
     def create():
         variables = initial_variables(model, config.seed)
-        optimizer = make_optimizer(config.optimizer, total_steps).init(variables["params"])
+        new_layers = NETWORKS[config.model.name].new_layers
+        optimizer = make_optimizer(config.optimizer, total_steps, new_layers)
+        optimizer = optimizer.init(variables["params"])
         return TrainState(jnp.zeros((), jnp.int32), variables, optimizer)
 
     return jax.jit(create, out_shardings=replicated(mesh))()
@@ -37,7 +39,8 @@ def make_train_step(
     config.accumulate = n gradients are accumulated over n micro-batches and add up to those of the
     whole batch (batch norm sees one micro-batch at a time). metrics: scalars by name.
     """
-    optimizer = make_optimizer(config.optimizer, total_steps)
+    new_layers = NETWORKS[config.model.name].new_layers
+    optimizer = make_optimizer(config.optimizer, total_steps, new_layers)
     rate = learning_rate(config.optimizer, total_steps)
 
     def loss_of(params, batch_stats, images, labels, dropout, valid_pixels):
