@@ -1,4 +1,4 @@
-"""The configs of LIP's four baselines: the settings of LIP section 5.1."""
+"""The configs of LIP's baselines: the settings of LIP section 5.1."""
 
 import pathlib
 import runpy
@@ -11,17 +11,26 @@ from hparse_jax.errors import InputError
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
-# batch, crop, epochs of LIP section 5.1; rates of the networks' papers and of LIP's released code
+# batch, crop, epochs of LIP section 5.1; rates of the networks' papers and of LIP's released code;
+# multipliers of fc8 and of biases as in the released networks
 @pytest.mark.parametrize("file", ["lip", "pascal_person_part"])
 @pytest.mark.parametrize(
-    ("name", "rate", "new_layers"),
-    [("segnet", 0.1, 1), ("fcn8s", 1e-4, 10), ("deeplab_v2", 1e-3, 10), ("attention", 1e-4, 10)],
+    ("name", "rate", "new_layers", "biases"),
+    [
+        ("segnet", 0.1, 1, 1),
+        ("fcn8s", 1e-4, 1, 2),
+        ("deeplab_largefov", 1e-3, 10, 2),
+        ("deeplab_v2", 1e-3, 10, 2),
+        ("attention", 1e-4, 10, 2),
+    ],
 )
 @pytest.mark.parametrize(
     ("step", "epochs", "structure"),
     [("", 30, "none"), ("-ssl", 20, "product"), ("-more", 20, "none")],
 )
-def test_the_variants_of_the_baselines(file, name, rate, new_layers, step, epochs, structure):
+def test_the_variants_of_the_baselines(
+    file, name, rate, new_layers, biases, step, epochs, structure
+):
     made = runpy.run_path(str(CONFIGS / f"{file}_baselines.py"))
     config = made["get_config"](name + step)
     validate(config)
@@ -30,6 +39,8 @@ def test_the_variants_of_the_baselines(file, name, rate, new_layers, step, epoch
     assert (config.batch_size, config.crop, config.scale) == (10, (321, 321), (0.6, 1.4))
     optimizer = config.optimizer
     assert (optimizer.base_lr, optimizer.new_layers_multiplier) == (rate, new_layers)
+    assert optimizer.bias_multiplier == biases
+    assert (config.model.input_scales, config.model.attention_stride) == ((1.0, 0.75, 0.5), 1)
     assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
     assert config.loss.auxiliary_weight == 1.0
 
@@ -37,5 +48,5 @@ def test_the_variants_of_the_baselines(file, name, rate, new_layers, step, epoch
 def test_other_variants_are_refused():
     made = runpy.run_path(str(CONFIGS / "lip_baselines.py"))
     for variant in ("", "unet", "attention-", "attention-x"):
-        with pytest.raises(InputError, match="one of segnet, fcn8s, deeplab_v2, attention"):
+        with pytest.raises(InputError, match="one of segnet, fcn8s, deeplab_largefov, deeplab_v2"):
             made["get_config"](variant)

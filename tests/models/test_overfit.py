@@ -24,6 +24,7 @@ SIZE = (129, 97)
 PLANS = {
     "segnet": (600, 0.3),
     "fcn8s": (300, 0.01),
+    "deeplab_largefov": (600, 0.01),
     "deeplab_v2": (600, 0.01),
     "attention": (600, 0.01),
 }

@@ -5,6 +5,7 @@ scale are auxiliary maps: extra supervision, as the released networks have it.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -149,7 +150,7 @@ def grid_of(images: Float[Array, "b h w 3"]) -> tuple[int, int]:
 
 
 def supervised(
-    scales: tuple[float, ...], logits: list[Float[Array, "b _ _ leaves"]]
+    scales: Sequence[float], logits: Sequence[Float[Array, "b _ _ leaves"]]
 ) -> dict[str, Float[Array, "b _ _ leaves"]]:
     """The auxiliary maps: the logits of each scale, unless there is but one."""
     names = (f"scale{scale:g}" for scale in scales)
