@@ -80,7 +80,8 @@ class ModelConfig:
     auxiliary: bool = setting(False, "an auxiliary head on block 3, with its own loss")
     input_scales: tuple[float, ...] = setting(
         (1.0, 0.75, 0.5),
-        "scales at which deeplab_v2 and attention see an image, as in their papers; 1, for one",
+        "scales at which deeplab_v2 and attention see an image, as in their papers; only its own "
+        "size: 1,",
         "from 0.1 to 10",
     )
     attention_stride: int = setting(

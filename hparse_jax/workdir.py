@@ -77,7 +77,7 @@ def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
         return BackboneSettings(**values | {"model": from_json(tree["model"], ModelConfig)})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, _BACKBONE, error) from error
 
 

@@ -63,9 +63,10 @@ def start_from(
                 f"config.init_from={workdir}: {name} is {there}, {list(new.shape)} is wanted; "
                 "give a run with the same backbone and config.model.width"
             )
-        classifier = old.get(f"params/{backbone}/{'/'.join(name.split('/')[-2:])}")  # fc6, fc7
-        if classifier is not None and classifier.ndim == new.ndim:
-            smaller = subsample(jax.device_get(classifier), new.shape)
+        layer = name.split("/")[-2:]
+        published = old.get("/".join(["params", backbone, *layer]))
+        if layer[0] in ("fc6", "fc7") and published is not None:
+            smaller = subsample(jax.device_get(published), new.shape)
             if smaller.shape == new.shape:
                 return jax.device_put(smaller, new.sharding)
         new_ones.append(name)

@@ -103,6 +103,10 @@ def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
             before["params"]["vgg"][layer]["norm"],
         )
     assert len(taken["params"]["vgg"]) == 13
+    # the decoder mirrors the encoder, names and shapes included, and takes nothing from it
+    jax.tree.map(
+        np.testing.assert_array_equal, taken["params"]["decoder"], before["params"]["decoder"]
+    )
     jax.tree.map(np.testing.assert_array_equal, taken["batch_stats"], before["batch_stats"])
 
 
