@@ -1,4 +1,4 @@
-"""LIP's four baselines on PASCAL-Person-Part (7 classes) with the settings of LIP section 5.1.
+"""LIP's baselines on PASCAL-Person-Part (7 classes) with the settings of LIP section 5.1.
 
     hparse build pascal_person_part --manual_dir=RAW --data_dir=data
     hparse import-weights --format=torchvision-vgg16 vgg16.pth --workdir=weights/vgg16
@@ -9,8 +9,8 @@
 
 Variants as in configs/lip_baselines.py. Hardware: not yet run at full size here; no score was
 measured with these settings.
-Published with an ImageNet-pretrained backbone: mean IoU 56.39 (attention) and 59.36
-(attention-ssl) (LIP Table 5).
+Published with an ImageNet-pretrained backbone: mean IoU 51.78 (deeplab_largefov), 56.39
+(attention) and 59.36 (attention-ssl) (LIP Table 5).
 """
 
 import dataclasses

@@ -15,8 +15,9 @@ training   random images and labels, one optimiser step
 structure  one optimiser step with the structure loss, in turn with one without it, and with what
            it adds alone, from logits to the images' weights: ratios of seconds and of XLA's count
            of operations
-attention  of Attention (configs/lip_baselines.py): its three scales and their fusion beside its
-           DeepLab-LargeFOV at one scale, in turn: the same ratios
+attention  Attention with weights at every point of the grid and at every fourth (options of
+           configs/lip_baselines.py:attention) beside DeepLab-LargeFOV, which sees one scale, in
+           turn: the same ratios, of inference and of a training step
 Seconds are the median over --repeats calls after one warm-up call; compiling is timed apart. Peak
 memory is the device's on accelerators and the process's on CPUs, so each case has its own process.
 """
@@ -47,7 +48,6 @@ from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 from hparse_jax.joints import joint_heatmaps
 from hparse_jax.losses import structure_weights
 from hparse_jax.models import build_model
-from hparse_jax.models.baselines.deeplab import Attention
 from hparse_jax.models.build import initial_variables
 from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import batch_sharding, data_mesh
@@ -140,8 +140,14 @@ def _repeated_lip(raw: pathlib.Path, target: pathlib.Path, records: int) -> path
 
 def inference(config: Config, hierarchy: Hierarchy) -> dict:
     """Seconds from uint8 images to the fused logits of every level."""
+    images = jax.device_put(_random_batch(config, hierarchy)[0])
+    _, call, compile_seconds = _inference(config, hierarchy, images)
+    return _timed(config, compile_seconds, call)
+
+
+def _inference(config: Config, hierarchy: Hierarchy, images: jax.Array):
+    """The compiled program, a call of it, and the seconds to compile it."""
     model = build_model(config.model, hierarchy)
-    images, _ = _random_batch(config, hierarchy)
 
     def fused(variables, images):
         shown = normalise(images, config.mean, config.std, config.channels)
@@ -149,11 +155,9 @@ def inference(config: Config, hierarchy: Hierarchy) -> dict:
         return [level.fused for level in output.levels]
 
     variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)
-    images = jax.device_put(images)
     begin = time.perf_counter()
     compiled = jax.jit(fused).lower(variables, images).compile()
-    compile_seconds = time.perf_counter() - begin
-    return _timed(config, compile_seconds, lambda: compiled(variables, images))
+    return compiled, lambda: compiled(variables, images), time.perf_counter() - begin
 
 
 def joints(config: Config, hierarchy: Hierarchy) -> dict:
@@ -168,10 +172,16 @@ def joints(config: Config, hierarchy: Hierarchy) -> dict:
 def training(config: Config, hierarchy: Hierarchy) -> dict:
     """Seconds of one optimiser step on all local devices."""
     mesh = data_mesh(jax.local_devices())
+    images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
+    _, call, compile_seconds = _step(config, hierarchy, mesh, images, labels)
+    return _timed(config, compile_seconds, call)
+
+
+def _step(config: Config, hierarchy: Hierarchy, mesh, images: jax.Array, labels: jax.Array):
+    """The compiled optimiser step, a call of it, and the seconds to compile it."""
     model = build_model(config.model, hierarchy)
     state = create_state(model, config, mesh, total_steps=1000)
     step = make_train_step(model, config, mesh, total_steps=1000)
-    images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
     begin = time.perf_counter()
     compiled = step.lower(state, images, labels).compile()
     compile_seconds = time.perf_counter() - begin
@@ -181,28 +191,18 @@ def training(config: Config, hierarchy: Hierarchy) -> dict:
         state, metrics = compiled(state, images, labels)
         return metrics
 
-    return _timed(config, compile_seconds, call)
+    return compiled, call, compile_seconds
 
 
 def structure(config: Config, hierarchy: Hierarchy) -> dict:
     """Seconds of a step with the structure loss (LIP section 4) and without."""
     mesh = data_mesh(jax.local_devices())
-    model = build_model(config.model, hierarchy)
     images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
 
     def step_with(structure):
         loss = dataclasses.replace(config.loss, structure=structure)
         changed = dataclasses.replace(config, loss=loss)
-        state = create_state(model, changed, mesh, total_steps=1000)
-        step = make_train_step(model, changed, mesh, total_steps=1000)
-        compiled = step.lower(state, images, labels).compile()
-
-        def call():
-            nonlocal state
-            state, metrics = compiled(state, images, labels)
-            return metrics
-
-        return compiled, call
+        return _step(changed, hierarchy, mesh, images, labels)
 
     chosen = "product" if config.loss.structure == "none" else config.loss.structure
     programs = {name: step_with(name) for name in ("none", chosen)}
@@ -210,43 +210,43 @@ def structure(config: Config, hierarchy: Hierarchy) -> dict:
     logits = jnp.zeros((config.batch_size, *grid, len(hierarchy.levels[0].nodes)))
     alone = jax.jit(lambda x, y: structure_weights(x, y, hierarchy, config.loss))
     alone = alone.lower(logits, labels).compile()
-    programs["weights_alone"] = alone, lambda: alone(logits, labels)
+    programs["weights_alone"] = alone, lambda: alone(logits, labels), None
     return _beside(programs)
 
 
 def attention(config: Config, hierarchy: Hierarchy) -> dict:
     """Seconds of DeepLab-LargeFOV at one scale and of Attention, which applies it at three."""
-    model = build_model(config.model, hierarchy)
-    if not isinstance(model, Attention):
-        sys.exit("the case attention needs --config=configs/lip_baselines.py:attention")
-    images, _ = _random_batch(config, hierarchy)
-    images = jax.device_put(normalise(images, config.mean, config.std, config.channels))
-    variables = jax.jit(initial_variables, static_argnums=(0, 1))(model, config.seed)
+    mesh = data_mesh(jax.local_devices())
+    images, labels = jax.device_put(_random_batch(config, hierarchy), batch_sharding(mesh))
+    models = {
+        "deeplab_largefov": {"name": "deeplab_largefov"},
+        "attention": {"name": "attention", "attention_stride": 1},
+        "attention_stride4": {"name": "attention", "attention_stride": 4},
+    }
+    configs = {
+        name: dataclasses.replace(config, model=dataclasses.replace(config.model, **fields))
+        for name, fields in models.items()
+    }
 
-    def one_scale(variables, images):
-        return model.apply(variables, images, method=lambda m, x: m.large_fov(x, False)[0])
-
-    def three_scales(variables, images):
-        return model.apply(variables, images).levels[0].fused
-
-    def compiled(function):
-        program = jax.jit(function).lower(variables, images).compile()
-        return program, lambda: program(variables, images)
-
-    return _beside({f.__name__: compiled(f) for f in (one_scale, three_scales)})
+    forward = {name: _inference(c, hierarchy, images) for name, c in configs.items()}
+    measured = {"inference": _beside(forward)}
+    steps = {name: _step(c, hierarchy, mesh, images, labels) for name, c in configs.items()}
+    return measured | {"training": _beside(steps)}
 
 
 def _beside(programs: dict) -> dict:
-    """Compiled programs in turn; name -> (program, a call of it). Ratios: each to the first."""
+    """Compiled programs in turn; name -> (program, a call of it, _). Ratios: each to the first."""
     seconds = {name: [] for name in programs}
     for repeat in range(1 + _REPEATS.value):
-        for name, (_, call) in programs.items():
+        for name, (_, call, _) in programs.items():
             begin = time.perf_counter()
             jax.block_until_ready(call())
             if repeat:  # the first one warms up
                 seconds[name].append(time.perf_counter() - begin)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    operations = {name: program.cost_analysis()["flops"] for name, (program, _) in programs.items()}
+    operations = {
+        name: program.cost_analysis()["flops"] for name, (program, *_) in programs.items()
+    }
     (_, *others) = programs
 
     def ratios(values):

@@ -189,7 +189,8 @@ def load_run(workdir: str | os.PathLike, step: int | str | None = None) -> Run:
 def load_backbone(workdir: str | os.PathLike) -> tuple[BackboneSettings, dict]:
     """An imported backbone: its settings and its variables. Raises InputError."""
     settings = read_backbone(workdir)
-    return settings, _load_weights(workdir, build_backbone(settings.name, settings.model))[1]
+    model = build_backbone(settings.name, settings.model, settings.classifier)
+    return settings, _load_weights(workdir, model)[1]
 
 
 def _load_weights(

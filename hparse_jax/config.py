@@ -40,9 +40,17 @@ class ModelConfig:
     name: str = setting(
         "cnif",
         "cnif: the paper's parser; cnif_official: the network that CNIF's authors released, for "
-        "imported weights; else a baseline of LIP section 3, which predicts the leaves only and "
-        "for which only width and dtype apply",
-        ("cnif", "segnet", "fcn8s", "deeplab_v2", "attention", "cnif_official"),
+        "imported weights; else a baseline of the LIP paper, which predicts the leaves only and "
+        "for which only width, dtype, input_scales and attention_stride apply",
+        (
+            "cnif",
+            "segnet",
+            "fcn8s",
+            "deeplab_largefov",
+            "deeplab_v2",
+            "attention",
+            "cnif_official",
+        ),
     )
     depth: int = setting(101, "layers of the ResNet", (18, 34, 50, 101))
     output_stride: int = setting(16, "input pixels per pixel of the last block", (8, 16))
@@ -83,6 +91,18 @@ class ModelConfig:
     messages: str = setting("logits", "what parents and children send", ("logits", "probabilities"))
     stop_gradient: bool = setting(False, "true: no gradient flows through the messages")
     auxiliary: bool = setting(False, "an auxiliary head on block 3, with its own loss")
+    input_scales: tuple[float, ...] = setting(
+        (1.0, 0.75, 0.5),
+        "scales at which deeplab_v2 and attention see an image, as in their papers; only its own "
+        "size: 1,",
+        "from 0.1 to 10",
+    )
+    attention_stride: int = setting(
+        1,
+        "attention computes its weights at every such point of the grid along each side; 1: at "
+        "all, as in its paper; 4: bilinear between them, which saves time",
+        (1, 4),
+    )
     dtype: str = setting(
         "auto",
         "type of the computation; auto: float32 on a CPU, bfloat16 elsewhere",
@@ -108,7 +128,13 @@ class OptimizerConfig:
     power: float = setting(0.9, "exponent of the poly schedule; 0: a constant rate", "from 0 up")
     warmup_steps: int = setting(0, "steps of linear warm-up from 0 to base_lr", "from 0 up")
     new_layers_multiplier: float = setting(
-        1.0, "multiplier of the learning rate outside the backbone", "above 0"
+        1.0,
+        "multiplier of the learning rate of the last layers (fc8) of the DeepLab networks, of all "
+        "layers but the backbone elsewhere",
+        "above 0",
+    )
+    bias_multiplier: float = setting(
+        1.0, "multiplier of the learning rate of biases; 2 in the released baselines", "above 0"
     )
 
 
@@ -283,7 +309,7 @@ def validate(config: Config) -> None:
     for (name, field), value in zip(settings().items(), flat(config).values(), strict=True):
         if isinstance(value, list) and typing.get_origin(field.type) is tuple:
             _wrong(name, value, f"a tuple: {tuple(value)}")
-        if not _fits(value, field) or (name == "eval_scales" and not value):
+        if not _fits(value, field) or (name.endswith("_scales") and not value):
             # a number in quotes, from a config file
             value = repr(value) if isinstance(value, str) and value[:1].isdigit() else value
             _wrong(name, value, _expected(field))

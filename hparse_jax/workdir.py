@@ -39,7 +39,8 @@ class BackboneSettings:
     """What an imported backbone is.
 
     name: in the table of backbones. model: its depth, stem and width. mean, std, channels: the
-    input that its weights were trained on, as in `Config`.
+    input that its weights were trained on, as in `Config`. classifier: whether it holds the fc6 and
+    fc7 of a VGG-16, too.
     """
 
     name: str
@@ -47,6 +48,7 @@ class BackboneSettings:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channels: str
+    classifier: bool = False
 
 
 def is_backbone(folder: str | os.PathLike) -> bool:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import pathlib
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_backbone_is_read_as_it_was_written_and_is_no_run(tmp_path):
         read_settings(tmp_path)
     with pytest.raises(InputError, match="an imported backbone; give another folder"):
         claim(tmp_path, Config(), LIP)
+
+
+def test_a_backbone_from_before_classifiers_has_none(tmp_path):
+    settings = BackboneSettings("vgg", ModelConfig(), (1.0,) * 3, (1.0,) * 3, "rgb", True)
+    write_backbone(tmp_path, settings)
+    tree = json.loads((tmp_path / "backbone.json").read_text())
+    del tree["classifier"], tree["model"]["input_scales"], tree["model"]["attention_stride"]
+    (tmp_path / "backbone.json").write_text(json.dumps(tree))
+    assert read_backbone(tmp_path) == dataclasses.replace(settings, classifier=False)
 
 
 def test_a_run_without_a_checkpoint_does_not_bind_the_workdir(tmp_path):

@@ -211,7 +211,7 @@ class FeatureExtractor:
     """An imported backbone by itself: it gives features and parses nothing."""
 
     def __init__(self, settings: BackboneSettings, variables: dict):
-        self._model = build_backbone(settings.name, settings.model)
+        self._model = build_backbone(settings.name, settings.model, settings.classifier)
         self._variables = variables
 
     def features(self, images: np.ndarray | Array) -> tuple[Float[Array, "b _ _ _"], ...]:
@@ -227,7 +227,7 @@ class FeatureExtractor:
 
 
 def load_parser(
-    workdir_or_file: str | os.PathLike, step: int | None = None, **options
+    workdir_or_file: str | os.PathLike, step: int | str | None = None, **options
 ) -> Predictor | FeatureExtractor:
     """The parser that a training run made; of an imported backbone its features alone.
 

@@ -39,6 +39,7 @@ _VGG = [
         strict=True,
     )
 ]
+_VGG += [("vgg/fc6", "classifier.0", ""), ("vgg/fc7", "classifier.3", "")]
 _OFFICIAL = [
     *((ours, f"encoder.{layer}", f"encoder.{norm}") for ours, layer, norm in _DEEP_STEM + _BLOCKS),
     *_ROWS["decoder of cnif-official"],
@@ -57,15 +58,17 @@ _ENDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """rows: the table. unused: pattern of keys that are left behind. settings: a depth -> the
+    """rows: the table. unused: pattern of keys that may be left behind. settings: a depth -> the
     config of the network, or the settings of the backbone, that these weights are for. activated:
-    every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5."""
+    every batch norm is an in-place activated one, which acts with a scale |weight| + 1e-5.
+    classifier: keys and shapes of the weights of fc6 and fc7."""
 
     rows: Sequence[Sequence[str]]
     unused: str
     settings: Callable[[int], Config | BackboneSettings]
     depths: tuple[int, ...]
     activated: bool = False
+    classifier: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def _resnet(stem: str, images: dict) -> Callable[[int], BackboneSettings]:
@@ -112,8 +115,18 @@ FORMATS = {
         r"classifier\..*",
         lambda _: BackboneSettings("vgg", ModelConfig(), **_IMAGENET),
         (16,),
+        classifier={
+            "classifier.0.weight": (4096, 512 * 7 * 7),
+            "classifier.3.weight": (4096, 4096),
+        },
     ),
 }
+
+
+def has_classifier(weights: Mapping[str, np.ndarray], form: Format) -> bool:
+    """Whether a file holds fc6 and fc7 as published; a classifier of other sizes is left behind."""
+    layers = form.classifier.items()
+    return bool(layers) and all(k in weights and weights[k].shape == s for k, s in layers)
 
 
 def convert(
@@ -128,11 +141,11 @@ def convert(
     used = [key for key in weights if not re.fullmatch(form.unused, key)]
     made: dict[str, np.ndarray] = {}
     wrong = [f"unexpected {key}" for key in used if key not in paths]
-    for key in [key for key in used if key in paths]:
+    for key in [key for key in weights if key in paths]:
         x, path = weights[key], paths[key]
         try:
             with np.errstate(over="ignore"):
-                value = _as_ours(np.asarray(x, np.float32), path, len(shapes[path]))
+                value = _as_ours(np.asarray(x, np.float32), path, shapes[path])
         except (ValueError, IndexError):
             wrong.append(f"{key} has shape {list(x.shape)}")
             continue
@@ -161,9 +174,11 @@ def _source(path: str, rows: Sequence[Sequence[str]]) -> str:
     raise KeyError(path)
 
 
-def _as_ours(x: np.ndarray, path: str, axes: int) -> np.ndarray:
+def _as_ours(x: np.ndarray, path: str, shape: tuple[int, ...]) -> np.ndarray:
     if not path.endswith("/kernel"):
         return x
-    if axes == 2:  # out, in -> in, out; a 1x1 convolution's weights, too
+    if len(shape) == 2:  # out, in -> in, out; a 1x1 convolution's weights, too
         return x.reshape(x.shape[0], x.shape[1]).T
+    if x.ndim == 2:  # a dense layer over all pixels, which for us is a convolution
+        x = x.reshape(x.shape[0], -1, *shape[:2])
     return x.transpose(2, 3, 1, 0)  # out, in, h, w -> h, w, in, out

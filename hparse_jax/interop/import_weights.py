@@ -1,5 +1,7 @@
 """A published file of weights -> a workdir."""
 
+import dataclasses
+
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -7,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from hparse_jax.checkpoint import save_backbone, save_run
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
-from hparse_jax.interop.formats import FORMATS, convert
+from hparse_jax.interop.formats import FORMATS, convert, has_classifier
 from hparse_jax.interop.torch_file import read_weights
 from hparse_jax.models.build import build_backbone, build_model, initial_variables, levels_of
 from hparse_jax.workdir import BackboneSettings, check_new
@@ -33,7 +35,8 @@ def import_weights(
     settings = form.settings(depth)
     backbone = isinstance(settings, BackboneSettings)
     if backbone:
-        model = build_backbone(settings.name, settings.model)
+        settings = dataclasses.replace(settings, classifier=has_classifier(weights, form))
+        model = build_backbone(settings.name, settings.model, settings.classifier)
     else:
         hierarchy = levels_of(settings.model, get_hierarchy(settings.dataset))
         model = build_model(settings.model, hierarchy)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from hparse_jax.config import ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
-from hparse_jax.models.baselines.deeplab import Attention, DeepLabV2
+from hparse_jax.models.baselines.deeplab import Attention, DeepLabLargeFOV, DeepLabV2
 from hparse_jax.models.baselines.fcn import FCN8s
 from hparse_jax.models.baselines.segnet import SegNet
 from hparse_jax.models.cnif import CNIF
@@ -27,7 +27,9 @@ class Network:
     module: called as `module(config, hierarchy)`. backbone: its name in the module and in the
     variables, which another network's weights can initialise. trains: whether it can be trained.
     all_levels: whether it predicts every level of the hierarchy, or the leaves alone. outputs:
-    names of its levels' logits, finest first; () for the levels' own names.
+    names of its levels' logits, finest first; () for the levels' own names. new_layers: names of
+    the layers that learn at `config.optimizer.new_layers_multiplier` times the rate; (): all but
+    the backbone.
     """
 
     module: type[nn.Module]
@@ -35,14 +37,17 @@ class Network:
     trains: bool = True
     all_levels: bool = False
     outputs: tuple[str, ...] = ()
+    new_layers: tuple[str, ...] = ()
 
 
 NETWORKS = {
     "cnif": Network(CNIF, "resnet", all_levels=True),
     "segnet": Network(SegNet, "vgg"),
     "fcn8s": Network(FCN8s, "vgg"),
-    "deeplab_v2": Network(DeepLabV2, "vgg"),
-    "attention": Network(Attention, "vgg"),
+    # As released: fc8 alone learns faster; the layers that weigh scales do not.
+    "deeplab_largefov": Network(DeepLabLargeFOV, "vgg", new_layers=("fc8",)),
+    "deeplab_v2": Network(DeepLabV2, "vgg", new_layers=("fc8",)),
+    "attention": Network(Attention, "vgg", new_layers=("fc8",)),
     "cnif_official": Network(
         ReleasedCNIF,
         "resnet",
@@ -59,17 +64,20 @@ BACKBONES = {"resnet": ResNet, "vgg": functools.partial(VGG, round_down=True)}
 class Backbone(nn.Module):
     """A backbone by itself, as `config.init_from` takes it: normalised images -> its blocks.
 
-    backbone: a name in `BACKBONES`; its variables have the same name as in a network.
+    backbone: a name in `BACKBONES`; its variables have the same name as in a network. classifier:
+    it has the weights of VGG-16's fc6 and fc7, too.
     """
 
     config: ModelConfig
     backbone: str
+    classifier: bool = False
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
-        return BACKBONES[self.backbone](self.config, name=self.backbone)(images, train)
+        more = {"classifier": True} if self.classifier else {}
+        return BACKBONES[self.backbone](self.config, name=self.backbone, **more)(images, train)
 
 
 def levels_of(config: ModelConfig, hierarchy: Hierarchy) -> Hierarchy:
@@ -89,9 +97,9 @@ def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     return NETWORKS[config.name].module(_resolved(config), levels_of(config, hierarchy))
 
 
-def build_backbone(name: str, config: ModelConfig) -> nn.Module:
-    """The module of a name in `BACKBONES`."""
-    return Backbone(_resolved(config), name)
+def build_backbone(name: str, config: ModelConfig, classifier: bool = False) -> nn.Module:
+    """The module of a name in `BACKBONES`; classifier: as in `Backbone`."""
+    return Backbone(_resolved(config), name, classifier)
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict:

@@ -34,21 +34,32 @@ def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     return rate
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, total_steps: int, new_layers: tuple[str, ...] = ()
+) -> optax.GradientTransformation:
     """As torch.optim.SGD: weight decay is added to the gradient before the momentum.
 
-    It acts on convolution weights alone, not on batch norm and biases, unless decay_all. Everything
-    but the backbone learns at new_layers_multiplier times the rate. A gradient whose norm over all
+    It acts on convolution weights alone, not on batch norm and biases, unless decay_all. The layers
+    of these names, or without names all but the backbone, learn at new_layers_multiplier times the
+    rate; biases at bias_multiplier times that of their layer. A gradient whose norm over all
     weights is above clip_norm is scaled down to it first, before weight decay.
     """
 
     def kernels(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: "kernel" in path[-1].key, params)
 
-    def new_layers(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: path[0].key not in BACKBONES, params
-        )
+    def biases(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: "bias" in path[-1].key, params)
+
+    def is_new(path, _):
+        names = {key.key for key in path}
+        return bool(names & set(new_layers)) if new_layers else path[0].key not in BACKBONES
+
+    def new(params):
+        return jax.tree_util.tree_map_with_path(is_new, params)
+
+    # only where it acts, so that the state keeps the form of runs that have none
+    of_biases = [optax.masked(optax.scale(config.bias_multiplier), biases)]
 
     # Only where it is asked for: a link of the chain more would change the layout of checkpoints.
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
@@ -56,6 +67,7 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
         *clip,
         optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_all else kernels),
         optax.trace(config.momentum),
-        optax.masked(optax.scale(config.new_layers_multiplier), new_layers),
+        optax.masked(optax.scale(config.new_layers_multiplier), new),
+        *(of_biases if config.bias_multiplier != 1 else []),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),
     )

@@ -16,7 +16,7 @@ from hparse_jax.checkpoint import TrainState
 from hparse_jax.config import Config
 from hparse_jax.hierarchy import IGNORE
 from hparse_jax.losses import count_valid, parsing_loss
-from hparse_jax.models.build import initial_variables
+from hparse_jax.models.build import NETWORKS, initial_variables
 from hparse_jax.models.layers import BatchNorm
 from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import batch_sharding, replicated
@@ -28,7 +28,9 @@ def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int)
 
     def create():
         variables = initial_variables(model, config.seed)
-        optimizer = make_optimizer(config.optimizer, total_steps).init(variables["params"])
+        new_layers = NETWORKS[config.model.name].new_layers
+        optimizer = make_optimizer(config.optimizer, total_steps, new_layers)
+        optimizer = optimizer.init(variables["params"])
         # before the first step there is nothing to average
         average = jax.tree.map(jnp.zeros_like, variables) if config.ema else None
         return TrainState(jnp.zeros((), jnp.int32), variables, optimizer, average)
@@ -51,7 +53,8 @@ def make_train_step(
     class_weights: as `hparse_jax.losses.class_weights` gives them, for config.loss.class_weights.
     """
     settings = scaled_to_batch(config.optimizer, config.batch_size)
-    optimizer = make_optimizer(settings, total_steps)
+    new_layers = NETWORKS[config.model.name].new_layers
+    optimizer = make_optimizer(settings, total_steps, new_layers)
     rate = learning_rate(settings, total_steps)
 
     def loss_of(params, batch_stats, images, labels, dropout, valid_pixels):

@@ -9,6 +9,7 @@ from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.build import NETWORKS
+from hparse_jax.models.vgg import subsample
 from hparse_jax.workdir import is_backbone
 
 _INPUT = ("mean", "std", "channels")  # the settings that weights are trained with
@@ -23,7 +24,8 @@ def start_from(
 
     Weights are taken by name and shape: all of the backbone, and of the rest what fits, if the
     levels that both have hold the same nodes. In a backbone only batch norm that the source lacks
-    stays randomly initialised (SegNet from a VGG-16, whose biases it does not need). Raises
+    stays randomly initialised (SegNet from a VGG-16, whose biases it does not need). The layers fc6
+    and fc7 of a network take those of an imported VGG-16, subsampled if they are smaller. Raises
     InputError when there is no such run, the backbone does not fit, or its weights were trained on
     differently normalised images.
     """
@@ -63,6 +65,12 @@ def start_from(
                 f"config.init_from={workdir}: {name} is {there}, {list(new.shape)} is wanted; "
                 "give a run with the same backbone and config.model.width"
             )
+        layer = name.split("/")[-2:]
+        published = old.get("/".join(["params", backbone, *layer]))
+        if layer[0] in ("fc6", "fc7") and published is not None:
+            smaller = subsample(jax.device_get(published), new.shape)
+            if smaller.shape == new.shape:
+                return jax.device_put(smaller, new.sharding)
         new_ones.append(name)
         return new
 

@@ -93,6 +93,19 @@ def test_absent_classes_and_groups_are_dashes(tmp_path):
     assert run("table6_object_sizes", f"A={file}").stdout.split()[-3:] == ["25.00", "-", "-"]
 
 
+def test_figure_5_shows_scores_by_factor_beside_those_that_the_paper_prints(tmp_path):
+    """Section 3.2: Attention drops from 42.92 on all photos to 33.50 on back views."""
+    factors = {name: {"mean_iou": 0.25, "images": 3} for name in ("occlusion", "back-view")}
+    tree = {"levels": [{"mean_iou": 0.5}], "factors": factors}
+    lines = run("figure5", f"A={written(tmp_path / 'scores.json', tree)}").stdout.splitlines()
+    rows = [re.split(r"  +", line.strip()) for line in lines]
+    assert rows[0] == ["all", "occlusion", "full-body", "upper-body", "head-missed", "back-view"]
+    assert rows[1] == ["LIP val, photos (paper)", "10000", "4277", "5452", "793", "112", "661"]
+    assert rows[2] == ["Attention (paper)", "42.92", "-", "-", "-", "-", "33.50"]
+    assert rows[3] == ["A (ours)", "50.00", "25.00", "-", "-", "-", "25.00"]
+    assert PAPER["figure5"]["rows"]["Attention"][0] == PAPER["table2"]["rows"]["Attention"][2]
+
+
 def test_figure_3_adds_the_splits_and_shows_the_most_frequent_class_first(tmp_path):
     train = {"background": 9, "hat": 1, "coat": 2, "255 (ignored)": 3}
     val = {"background": 4, "hat": 3, "coat": 1, "255 (ignored)": 0}

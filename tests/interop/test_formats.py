@@ -19,7 +19,7 @@ from hparse_jax.data.buckets import Batch
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, Level, get_hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor
-from hparse_jax.interop.formats import FORMATS, convert
+from hparse_jax.interop.formats import FORMATS, convert, has_classifier
 from hparse_jax.interop.import_weights import import_weights
 from hparse_jax.models import ParserOutput, build_model
 from hparse_jax.models.build import build_backbone, initial_variables
@@ -82,6 +82,67 @@ def test_a_thin_backbone_is_pytorchs(networks, name, depth):
     images = images_of((33, 34))
     outputs = jax.jit(lambda x: model.apply(variables, x))(images)
     assert_close(outputs, networks.outputs_of(network, images))
+
+
+def vgg16(width):
+    """A state dict of torchvision's VGG-16 with width / 64 of its channels, random numbers."""
+    rng = np.random.default_rng(0)
+    layers, inputs = {}, 3
+    channels = [1, 1, 2, 2, 4, 4, 4, *[8] * 6]
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    for number, times in zip(numbers, channels, strict=True):
+        layers[f"features.{number}"] = (times * width, inputs, 3, 3)
+        inputs = times * width
+    hidden = 64 * width
+    layers["classifier.0"] = (hidden, inputs * 49)
+    layers["classifier.3"], layers["classifier.6"] = (hidden, hidden), (10, hidden)
+    weights = {f"{key}.weight": rng.normal(0, 0.1, shape) for key, shape in layers.items()}
+    biases = {f"{key}.bias": rng.normal(0, 0.1, shape[0]) for key, shape in layers.items()}
+    return {key: x.astype(np.float32) for key, x in (weights | biases).items()}
+
+
+def test_fc6_and_fc7_are_torchs_linear_layers():
+    """On the 7x7 pixels of pool5, which torch flattens channel by channel, row by row."""
+    weights, form = vgg16(8), FORMATS["torchvision-vgg16"]
+    config = dataclasses.replace(form.settings(16).model, width=0.125)
+    params = variables_of(weights, form, build_backbone("vgg", config, True))["params"]["vgg"]
+    pooled = np.random.default_rng(1).normal(size=(1, 7, 7, 64)).astype(np.float32)
+    ours, expected = jnp.asarray(pooled), pooled.transpose(0, 3, 1, 2).reshape(1, -1)
+    for layer, key in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
+        ours = jax.lax.conv_general_dilated(
+            ours,
+            params[layer]["kernel"],
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        ours = ours + params[layer]["bias"]
+        expected = expected @ weights[f"{key}.weight"].T + weights[f"{key}.bias"]
+    assert_close([ours[:, 0, 0]], [expected])
+
+
+def test_a_backbone_without_classifier_leaves_it_behind():
+    weights, form = vgg16(8), FORMATS["torchvision-vgg16"]
+    config = dataclasses.replace(form.settings(16).model, width=0.125)
+    params = variables_of(weights, form, build_backbone("vgg", config))["params"]["vgg"]
+    assert len(params) == 13
+    np.testing.assert_array_equal(params["conv5_3"]["bias"], weights["features.28.bias"])
+
+
+@pytest.mark.parametrize(
+    ("fc6", "fc7", "taken"),
+    [
+        ((4096, 25088), (4096, 4096), True),
+        ((4096, 25088), (10, 4096), False),
+        ((10, 512), None, False),
+        (None, None, False),
+    ],
+)
+def test_a_vggs_classifier_counts_if_it_is_the_published_one(fc6, fc7, taken):
+    shapes = {"classifier.0.weight": fc6, "classifier.3.weight": fc7}
+    weights = {k: np.broadcast_to(np.float32(0), s) for k, s in shapes.items() if s}
+    assert has_classifier(weights, FORMATS["torchvision-vgg16"]) is taken
+    assert not has_classifier(weights, FORMATS["torchvision-resnet"])
 
 
 def variables_of(weights, form, model):

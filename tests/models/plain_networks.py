@@ -66,28 +66,42 @@ def classifier(x, p, dilation):
     return conv(fc7, p["fc8"], relu=False), fc7
 
 
-def deeplab_v2(images, variables):
+def deeplab_largefov(images, variables):
     p = variables["params"]
-    x = deeplab_block5(images, p["vgg"])
-    return sum(classifier(x, p[f"rate{rate}"], rate)[0] for rate in (6, 12, 18, 24))
+    return classifier(deeplab_block5(images, p["vgg"]), p["classifier"], 12)[0]
 
 
-def attention(images, variables):
-    """The weights are the paper's at every fourth point, and bilinear between them."""
+def at_share(images, share):
+    sides = images.shape[1:3]
+    if share < 1:
+        sides = [int((side - 1) * share) // 8 * 8 + 1 for side in sides]
+    return corners_together(images, sides)
+
+
+def deeplab_v2(images, variables, shares=(1.0, 0.75, 0.5)):
+    p = variables["params"]
+    fine = [-(-side // 8) for side in images.shape[1:3]]
+    largest = -jnp.inf
+    for share in shares:
+        x = deeplab_block5(at_share(images, share), p["vgg"])
+        scores = sum(classifier(x, p[f"rate{rate}"], rate)[0] for rate in (6, 12, 18, 24))
+        largest = jnp.maximum(largest, corners_together(scores, fine))
+    return largest
+
+
+def attention(images, variables, stride=1):
+    """stride: the weights are the paper's at such points, and bilinear between them."""
     p = variables["params"]
     logits, features = [], []
     for share in (1.0, 0.75, 0.5):
-        sides = images.shape[1:3]
-        if share < 1:
-            sides = [int((side - 1) * share) // 8 * 8 + 1 for side in sides]
-        x = deeplab_block5(corners_together(images, sides), p["vgg"])
+        x = deeplab_block5(at_share(images, share), p["vgg"])
         scores, fc7 = classifier(x, p["classifier"], 12)
         logits.append(scores)
         features.append(fc7)
     fine = logits[0].shape[1:3]
     x = jnp.concatenate([corners_together(f, fine) for f in features], -1)
-    x = conv(conv(x, p["attention1"]), p["attention2"], relu=False)[:, ::4, ::4]
-    x = at(x, *(np.arange(n) / 4 for n in fine))
+    x = conv(conv(x, p["attention1"]), p["attention2"], relu=False)[:, ::stride, ::stride]
+    x = at(x, *(np.arange(n) / stride for n in fine))
     weights = jnp.exp(x - x.max(-1, keepdims=True))
     weights = weights / weights.sum(-1, keepdims=True)
     return sum(weights[..., i, None] * corners_together(s, fine) for i, s in enumerate(logits))

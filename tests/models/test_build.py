@@ -36,6 +36,7 @@ PARAMETERS = {
     + conv(4096, 4096, 1)
     + sum(conv(i, C, 1) for i in (256, 512, 4096))
     + 2 * 16 * C * C,
+    "deeplab_largefov": VGG + LARGE_FOV,
     "deeplab_v2": VGG + 4 * LARGE_FOV,
     "attention": VGG + LARGE_FOV + conv(3 * 1024, 512) + conv(512, 3, 1),
 }
@@ -67,6 +68,14 @@ def test_parameters_at_full_width(name):
     assert sum(x.size for x in jax.tree.leaves(variables["params"])) == PARAMETERS[name]
 
 
+def test_new_layers_are_layers_of_their_network():
+    for name, network in NETWORKS.items():
+        config = ModelConfig(name=name, width=0.02, depth=50, dtype="float32")
+        variables = shapes(build_model(config, LIP))[1] if network.new_layers else {}
+        paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
+        assert set(network.new_layers) <= {key.key for path in paths for key in path}
+
+
 def test_the_released_network_has_as_many_numbers_as_the_published_file():
     config = ModelConfig(name="cnif_official", output_stride=8, multi_grid=True, dtype="float32")
     variables = jax.tree.leaves(shapes(build_model(config, LIP))[1])
@@ -82,7 +91,7 @@ def test_a_baseline_has_leaf_logits_on_a_grid_of_the_image(name, size):
     expected = (2, -(-size[0] // stride), -(-size[1] // stride), C)
     assert level["fused"].shape == level["direct"].shape == expected
     assert level["fused"].dtype == jnp.float32
-    strides = (1, 2, 4, 8, 8) if name in ("deeplab_v2", "attention") else (1, 2, 4, 8, 16)
+    strides = (1, 2, 4, 8, 8) if NETWORKS[name].new_layers else (1, 2, 4, 8, 16)
     assert [x.shape[1] for x in blocks] == [-(-size[0] // s) for s in strides]
 
 

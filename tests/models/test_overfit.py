@@ -20,11 +20,13 @@ from hparse_jax.training.step import create_state, make_train_step
 
 RAW = pathlib.Path(__file__).parents[3] / "shared" / "data" / "clothing-co-parsing"
 SIZE = (129, 97)
-# (steps, learning rate): a batch norm network takes larger steps
+# (steps, learning rate): a batch norm network takes larger steps, DeepLabV2 a quarter of those of
+# LargeFOV, as its four losses add up
 PLANS = {
     "segnet": (600, 0.3),
     "fcn8s": (300, 0.01),
-    "deeplab_v2": (600, 0.01),
+    "deeplab_largefov": (600, 0.01),
+    "deeplab_v2": (600, 0.0025),
     "attention": (600, 0.01),
 }
 

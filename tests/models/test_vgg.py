@@ -1,11 +1,17 @@
-"""VGG-16, plain and dilated: strides and parameters."""
+"""VGG-16, plain and dilated: strides and parameters; its classifier, subsampled."""
+
+import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.vgg import VGG
+from hparse_jax.models.vgg import VGG, subsample
+
+# torchvision's VGG-16 has 138,357,544 numbers; its three linear layers these
+FC6, FC7, FC8 = (512 * 49 + 1) * 4096, 4097 * 4096, 4097 * 1000
 
 
 @pytest.mark.parametrize("atrous", [False, True])
@@ -33,6 +39,31 @@ def test_the_backbone_rounds_odd_sides_down_and_has_torchvisions_parameters():
         (8, 5, 512),
         (4, 2, 512),
     ]
-    # torchvision's VGG-16 without its three linear layers
-    classifier = (512 * 49 + 1) * 4096 + 4097 * 4096 + 4097 * 1000
-    assert sum(x.size for x in jax.tree.leaves(variables)) == 138_357_544 - classifier
+    assert sum(x.size for x in jax.tree.leaves(variables)) == 138_357_544 - FC6 - FC7 - FC8
+
+
+def test_the_classifiers_weights_are_there_and_change_no_block():
+    config = ModelConfig(width=0.02, dtype="float32")
+    images = jax.random.normal(jax.random.key(0), (1, 33, 47, 3))
+    plain, whole = (VGG(config, round_down=True, classifier=c) for c in (False, True))
+    variables = whole.init(jax.random.key(0), images)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        whole.apply(variables, images),
+        plain.apply(variables, images),
+    )
+    full = VGG(ModelConfig(dtype="float32"), round_down=True, classifier=True)
+    variables = jax.eval_shape(lambda: full.init(jax.random.key(0), images))
+    assert sum(x.size for x in jax.tree.leaves(variables)) == 138_357_544 - FC8
+    assert variables["params"]["fc6"]["kernel"].shape == (7, 7, 512, 4096)
+    assert variables["params"]["fc7"]["kernel"].shape == (1, 1, 4096, 4096)
+
+
+def test_fc6_keeps_every_third_tap_and_every_fourth_channel():
+    x = np.random.default_rng(0).normal(size=(7, 7, 5, 16)).astype(np.float32)
+    smaller = subsample(x, (3, 3, 5, 4))
+    assert smaller.shape == (3, 3, 5, 4)
+    for i, j, c, d in itertools.product(range(3), range(3), range(5), range(4)):
+        assert smaller[i, j, c, d] == x[3 * i, 3 * j, c, 4 * d]
+    np.testing.assert_array_equal(subsample(x, x.shape), x)
+    assert subsample(x, (3, 3, 5, 5)).shape != (3, 3, 5, 5)  # no n takes 5 of 16

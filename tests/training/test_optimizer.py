@@ -1,5 +1,7 @@
 """SGD, the schedule and its exceptions, against the formulas by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,3 +96,18 @@ def test_updates_are_those_of_sgd_with_decay_on_kernels_and_faster_new_layers():
             np.testing.assert_allclose(x, [expected[tuple(key.key for key in path)]], rtol=1e-5)
 
         jax.tree_util.tree_map_with_path(check, params)
+
+
+def test_named_layers_and_biases_learn_at_their_own_rates():
+    """As in the released networks: fc8 at 10, biases at twice their layer's rate."""
+    config = OptimizerConfig(
+        base_lr=0.1, weight_decay=0.0, new_layers_multiplier=10.0, bias_multiplier=2.0
+    )
+    optimizer = make_optimizer(config, 4, ("fc8",))
+    layer = {"kernel": jnp.ones(1), "bias": jnp.ones(1)}
+    params = {"vgg": {"conv1_1": layer}, "rate6": {"fc6": layer, "fc8": layer}}
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    rates = jax.tree.map(lambda x: -float(x[0]) / 0.1, updates)
+    slow, fast = {"kernel": 1, "bias": 2}, {"kernel": 10, "bias": 20}
+    expected = {"vgg": {"conv1_1": slow}, "rate6": {"fc6": slow, "fc8": fast}}
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), rates, expected)

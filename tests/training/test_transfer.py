@@ -7,16 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from hparse_jax.checkpoint import Checkpoints, load_run, save_run
+from hparse_jax.checkpoint import Checkpoints, load_run, save_backbone, save_run
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models import build_model
-from hparse_jax.models.build import initial_variables, levels_of
+from hparse_jax.models.build import build_backbone, initial_variables, levels_of
 from hparse_jax.sharding import data_mesh
 from hparse_jax.training.step import create_state
 from hparse_jax.training.transfer import start_from
-from hparse_jax.workdir import claim, write_settings
+from hparse_jax.workdir import BackboneSettings, claim, write_settings
 
 PASCAL = get_hierarchy("pascal_person_part")
 PARTS = PASCAL.leaves_only()
@@ -103,7 +103,78 @@ def test_segnet_starts_from_vggs_kernels_with_batch_norm_of_its_own(deeplab):
             before["params"]["vgg"][layer]["norm"],
         )
     assert len(taken["params"]["vgg"]) == 13
+    # the decoder mirrors the encoder, names and shapes included, and takes nothing from it
+    jax.tree.map(
+        np.testing.assert_array_equal, taken["params"]["decoder"], before["params"]["decoder"]
+    )
     jax.tree.map(np.testing.assert_array_equal, taken["batch_stats"], before["batch_stats"])
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """vgg(classifier) -> (workdir, weights) of an imported VGG-16 with few channels."""
+
+    @functools.cache
+    def vgg(classifier):
+        workdir = tmp_path_factory.mktemp("vgg")
+        model = ModelConfig(width=0.0625, dtype="float32")  # fc6: 256 channels, or 64
+        colours = (Config().mean, Config().std, Config().channels)
+        settings = BackboneSettings("vgg", model, *colours, classifier)
+        variables = initial_variables(build_backbone("vgg", model, classifier), 1)
+        # no bias is zero
+        variables = jax.tree.map(lambda x: np.asarray(x) + np.float32(0.5), variables)
+        save_backbone(workdir, settings, variables)
+        return workdir, variables["params"]["vgg"]
+
+    return vgg
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("fcn8s", [()]),
+        ("deeplab_largefov", [("classifier",)]),
+        ("attention", [("classifier",)]),
+        ("deeplab_v2", [("rate6",), ("rate12",), ("rate18",), ("rate24",)]),
+    ],
+)
+def test_fc6_and_fc7_start_from_vggs(vgg, name, heads):
+    """FCN takes them whole, the DeepLab networks every third tap and every fourth channel."""
+    workdir, published = vgg(True)
+    fresh = state_of(name, 2, width=0.0625)[1]
+    state, new_ones = start_from(fresh, starting_at(workdir, name), PARTS)
+    for head in heads:
+        layers = functools.reduce(lambda tree, key: tree[key], head, state.variables["params"])
+        tap, channel = (1, 1) if name == "fcn8s" else (3, 4)
+        fc6, fc7 = published["fc6"], published["fc7"]
+        expected = {
+            "fc6": (fc6["kernel"][::tap, ::tap, :, ::channel], fc6["bias"][::channel]),
+            "fc7": (fc7["kernel"][:, :, ::channel, ::channel], fc7["bias"][::channel]),
+        }
+        for layer, (kernel, bias) in expected.items():
+            np.testing.assert_array_equal(layers[layer]["kernel"], kernel)
+            np.testing.assert_array_equal(layers[layer]["bias"], bias)
+    assert not {"fc6", "fc7"} & {part for name in new_ones for part in name.split("/")}
+    assert new_ones
+
+
+def test_a_backbone_without_classifier_leaves_fc6_and_fc7_random(vgg):
+    workdir, published = vgg(False)
+    fresh = state_of("attention", 2, width=0.0625)[1]
+    before = jax.tree.map(np.asarray, fresh.variables["params"]["classifier"])
+    state, new_ones = start_from(fresh, starting_at(workdir, "attention"), PARTS)
+    jax.tree.map(np.testing.assert_array_equal, state.variables["params"]["vgg"], published)
+    taken = state.variables["params"]["classifier"]
+    jax.tree.map(np.testing.assert_array_equal, taken, before)
+    assert {"params/classifier/fc6/kernel", "params/classifier/fc7/bias"} <= set(new_ones)
+
+
+def test_attention_starts_from_deeplab_largefov(tmp_path):
+    """Their common layers have the same names."""
+    config, state = state_of("deeplab_largefov", 1)
+    save_run(tmp_path, config, PARTS, jax.tree.map(np.asarray, state.variables))
+    _, new_ones = start_from(state_of("attention", 2)[1], starting_at(tmp_path, "attention"), PARTS)
+    assert {name.split("/")[1] for name in new_ones} == {"attention1", "attention2"}
 
 
 def test_a_network_without_the_backbone_is_refused(deeplab):

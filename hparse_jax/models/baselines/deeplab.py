@@ -1,4 +1,11 @@
-"""DeepLabV2 (Chen et al. 2016a) and Attention to scale (Chen et al. 2016b), both on VGG-16."""
+"""DeepLab-LargeFOV and DeepLabV2 (Chen et al. 2016a) and Attention to scale (Chen et al. 2016b).
+
+All on VGG-16. The last two see an image at the scales `config.input_scales`; the logits of each
+scale are auxiliary maps: extra supervision, as the released networks have it.
+"""
+
+import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +22,6 @@ from hparse_jax.models.vgg import VGG
 
 _RATES = (6, 12, 18, 24)  # dilations of DeepLabV2's ASPP-L, in pixels at stride 8
 _LARGE_FOV = 12  # dilation of DeepLab-LargeFOV's fc6
-SCALES = (1.0, 0.75, 0.5)  # of Attention
-_STRIDE = 4  # points of the finest grid from one of Attention's weights to the next
 
 
 class Classifier(nn.Module):
@@ -39,10 +44,11 @@ class Classifier(nn.Module):
         return logits.astype(jnp.float32), x
 
 
-class DeepLabV2(nn.Module):
+class DeepLabLargeFOV(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
 
-    Dilated VGG-16 and four classifiers of different dilation whose logits add up (ASPP-L).
+    Dilated VGG-16 and one classifier of a large field of view. Its variables have the names that
+    they have in `Attention`.
     """
 
     config: ModelConfig
@@ -50,40 +56,75 @@ class DeepLabV2(nn.Module):
 
     def setup(self):
         self.vgg = VGG(self.config, atrous=True)
+        leaves = len(self.hierarchy.levels[0].nodes)
+        self.classifier = Classifier(self.config, leaves, _LARGE_FOV)
 
-    @nn.compact
     def __call__(
         self,
         images: Float[Array, "b h w 3"],
         train: bool = False,
         inside: Bool[Array, "b h w"] | None = None,
     ) -> ParserOutput:
-        x = max_pool(self.vgg(images)[4], stride=1)
-        leaves = len(self.hierarchy.levels[0].nodes)
-        branches = [Classifier(self.config, leaves, r, name=f"rate{r}") for r in _RATES]
-        return leaf_output(sum(branch(x, train)[0] for branch in branches))
+        logits, _ = self.classifier(max_pool(self.vgg(images)[4], stride=1), train)
+        return leaf_output(logits)
 
 
-class Attention(nn.Module):
+class DeepLabV2(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
 
-    One DeepLab-LargeFOV sees the images at x1, x0.75 and x0.5; a softmax over the scales, computed
-    from their fc7 features, weighs their logits pixel by pixel. The logits of each scale are
-    auxiliary maps: extra supervision. The two layers that compute the weights are the paper's, but
-    are applied at every fourth point of the grid of x1 along each side, and their results
-    interpolated: at all points they alone would cost nearly half as much as a whole scale.
+    Dilated VGG-16 and four classifiers of different dilation whose logits add up (ASPP-L). At every
+    position and for every class the largest logit of all scales is the fused one (section 3.2 of
+    its paper), in training, too.
     """
 
     config: ModelConfig
     hierarchy: Hierarchy
 
     def setup(self):
-        width, dtype = self.config.width, self.config.dtype
+        self.vgg = VGG(self.config, atrous=True)
         leaves = len(self.hierarchy.levels[0].nodes)
+        branches = (Classifier(self.config, leaves, rate) for rate in _RATES)
+        self.rate6, self.rate12, self.rate18, self.rate24 = branches
+
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        train: bool = False,
+        inside: Bool[Array, "b h w"] | None = None,
+    ) -> ParserOutput:
+        scales = self.config.input_scales
+        logits = [self.one_scale(x, train) for x in inputs_at(images, scales)]
+        fine = [resize(scores, grid_of(images)) for scores in logits]
+        return leaf_output(functools.reduce(jnp.maximum, fine), supervised(scales, logits))
+
+    def one_scale(
+        self, images: Float[Array, "b h w 3"], train: bool
+    ) -> Float[Array, "b h2 w2 leaves"]:
+        """Leaf logits at stride 8 of images at one scale."""
+        x = max_pool(self.vgg(images)[4], stride=1)
+        branches = (self.rate6, self.rate12, self.rate18, self.rate24)
+        return sum(branch(x, train)[0] for branch in branches)
+
+
+class Attention(nn.Module):
+    """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
+
+    One DeepLab-LargeFOV sees the images at every scale; a softmax over the scales, computed from
+    their fc7 features, weighs their logits at each position of the grid. With an
+    `config.attention_stride` of 4 the weights are computed at every fourth point along each side
+    and interpolated in between.
+    """
+
+    config: ModelConfig
+    hierarchy: Hierarchy
+
+    def setup(self):
+        width, dtype, stride = self.config.width, self.config.dtype, self.config.attention_stride
+        leaves, scales = len(self.hierarchy.levels[0].nodes), len(self.config.input_scales)
         self.vgg = VGG(self.config, atrous=True)
         self.classifier = Classifier(self.config, leaves, _LARGE_FOV)
-        self.attention1 = Conv(scale_channels(512, width), stride=_STRIDE, dtype=dtype)
-        self.attention2 = Conv(len(SCALES), 1, relu=False, dtype=dtype)
+        self.attention1 = Conv(scale_channels(512, width), stride=stride, dtype=dtype)
+        self.attention2 = Conv(scales, 1, relu=False, dtype=dtype)
         self.dropout = nn.Dropout(0.5)
 
     def __call__(
@@ -92,35 +133,51 @@ class Attention(nn.Module):
         train: bool = False,
         inside: Bool[Array, "b h w"] | None = None,
     ) -> ParserOutput:
-        inputs = [
-            resize(images, tuple(input_side(side, scale) for side in images.shape[1:3]))
-            for scale in SCALES
-        ]
-        logits, features = zip(*(self.large_fov(x, train) for x in inputs), strict=True)
-        fine = logits[0].shape[1:3]
-        x = self.attention1(jnp.concatenate([resize(f, fine) for f in features], -1))
-        x = self.attention2(self.dropout(x, deterministic=not train))
-        weights = jax.nn.softmax(_upsample(x.astype(jnp.float32), fine))
+        scales, grid = self.config.input_scales, grid_of(images)
+        pooled = (max_pool(self.vgg(x)[4], stride=1) for x in inputs_at(images, scales))
+        logits, features = zip(*(self.classifier(x, train) for x in pooled), strict=True)
+        x = self.attention1(jnp.concatenate([resize(f, grid) for f in features], -1))
+        x = self.attention2(self.dropout(x, deterministic=not train)).astype(jnp.float32)
+        weights = jax.nn.softmax(_upsample(x, grid, self.config.attention_stride))
         fused = sum(
-            weights[..., i : i + 1] * resize(scores, fine) for i, scores in enumerate(logits)
+            weights[..., i : i + 1] * resize(scores, grid) for i, scores in enumerate(logits)
         )
-        names = (f"scale{scale:g}" for scale in SCALES)
-        return leaf_output(fused, dict(zip(names, logits, strict=True)))
+        return leaf_output(fused, supervised(scales, logits))
 
-    def large_fov(
-        self, images: Float[Array, "b h w 3"], train: bool
-    ) -> tuple[Float[Array, "b h2 w2 leaves"], Float[Array, "b h2 w2 f"]]:
-        """DeepLab-LargeFOV at one scale: (leaf logits, fc7's features), at stride 8."""
-        return self.classifier(max_pool(self.vgg(images)[4], stride=1), train)
+
+def inputs_at(
+    images: Float[Array, "b h w 3"], scales: tuple[float, ...]
+) -> list[Float[Array, "b _ _ 3"]]:
+    """The images at each scale."""
+    size = images.shape[1:3]
+    return [resize(images, tuple(input_side(side, scale) for side in size)) for scale in scales]
 
 
 def input_side(side: int, scale: float) -> int:
-    """The side of an input at a smaller scale: 8 k + 1, so that the grids' corners coincide."""
+    """The side of an input at another scale: 8 k + 1, so that the grids' corners coincide."""
     return side if scale == 1 else int((side - 1) * scale / 8) * 8 + 1
 
 
-def _upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
-    """From every fourth point of a grid of this size to all; beyond the last one, its value."""
-    points = (np.arange(side) / _STRIDE for side in size)
+def grid_of(images: Float[Array, "b h w 3"]) -> tuple[int, int]:
+    """The grid of stride 8 of the logits."""
+    height, width = images.shape[1:3]
+    return -(-height // 8), -(-width // 8)
+
+
+def supervised(
+    scales: Sequence[float], logits: Sequence[Float[Array, "b _ _ leaves"]]
+) -> dict[str, Float[Array, "b _ _ leaves"]]:
+    """The auxiliary maps: the logits of each scale, unless there is but one."""
+    names = (f"scale{scale:g}" for scale in scales)
+    return dict(zip(names, logits, strict=True)) if len(scales) > 1 else {}
+
+
+def _upsample(
+    x: Float[Array, "b h w c"], size: tuple[int, int], stride: int
+) -> Float[Array, "b h2 w2 c"]:
+    """From every stride-th point of a grid of this size to all; beyond the last one, its value."""
+    if stride == 1:
+        return x
+    points = (np.arange(side) / stride for side in size)
     rows, columns = (np.minimum(p, n - 1) for p, n in zip(points, x.shape[1:3], strict=True))
     return interpolate(x, rows, columns)

@@ -17,9 +17,9 @@ from hparse_jax.models import build_model
 def network():
     """network(name, size) -> (model with few channels, variables without zeros, images)."""
 
-    def network(name, size):
+    def network(name, size, **fields):
         parts = get_hierarchy("pascal_person_part").leaves_only()
-        model = build_model(ModelConfig(name=name, width=0.02, dtype="float32"), parts)
+        model = build_model(ModelConfig(name=name, width=0.02, dtype="float32", **fields), parts)
         images = jax.random.normal(jax.random.key(0), (2, *size, 3))
         return model, random_variables(model, images), images
 
@@ -30,8 +30,8 @@ def network():
 def assert_same_logits(network):
     """assert_same_logits(name, plain): the network's logits are those of its plain double."""
 
-    def check(name, plain):
-        model, variables, images = network(name, (74, 91))
+    def check(name, plain, **fields):
+        model, variables, images = network(name, (74, 91), **fields)
         logits = np.asarray(jax.jit(model.apply)(variables, images).levels[0].fused)
         expected = np.asarray(plain(images, variables))
         assert expected.shape == logits.shape
