@@ -3,7 +3,7 @@
     python experiments/cnif/ablation.py --folder=runs/ablation
     python experiments/cnif/ablation.py --folder=runs/ablation --tables
     python experiments/cnif/ablation.py --folder=runs/pascal --flip \\
-        --scales=0.5,0.75,1,1.25,1.5 --config=configs/pascal_person_part.py --config.data_dir=data
+        --config=configs/pascal_person_part.py --config.eval_scales=0.5,0.75,1,1.25,1.5
 
 Trains and scores every row with every seed, one seed after the other, so that a campaign that is
 stopped has whole seeds; started again, it resumes. FOLDER/ROW/seedK is a run like any other, for
@@ -30,13 +30,14 @@ import jax
 from absl import flags
 
 from hparse_jax.commands import train as train_verb
+from hparse_jax.commands.train import TERMINATED
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
 from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.storage import write_bytes, write_json
-from hparse_jax.training.train import TERMINATED, train
+from hparse_jax.training.train import train
 from hparse_jax.workdir import CHECKPOINTS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -94,16 +95,15 @@ def main() -> int:
         )
         print(f"\nrun {number} of {len(runs)}: {row}, seed {seed}", flush=True)
         before = (workdir / EVALUATION).exists()
-        code = train(config, workdir)
-        if code:
-            return code
-        report = score(workdir, config, arguments.scales, arguments.flip)
+        if not train(config, workdir):
+            return TERMINATED
+        report = score(workdir, config, arguments.flip)
         means = " / ".join(f"{100 * level['mean_iou']:.2f}" for level in report["levels"])
         trained += not before
         minutes = (time.perf_counter() - begin) / 60
         missing = sum(not (folder / r / f"seed{s}" / EVALUATION).exists() for r, s in runs)
-        left = f", about {minutes / trained * missing:.0f} more" if trained and missing else ""
-        print(f"mean IoU {means}; left: {missing} of {len(runs)} runs; {minutes:.0f} min{left}")
+        left = f", about {minutes / trained * missing:.0f} min" if trained and missing else ""
+        print(f"mean IoU {means}; {minutes:.0f} min; left: {missing} of {len(runs)} runs{left}")
         jax.clear_caches()  # every run compiles programs of its own
     print(tabulate(folder, arguments.rows, seeds))
     return 0
@@ -121,7 +121,10 @@ def read_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--data_dir", help="where it was built; default: the config's")
     parser.add_argument("--config", metavar="FILE", help="default: experiments/cnif/small.py")
     parser.add_argument(
-        "--seeds", type=lambda text: numbers(text, int), default=[0, 1, 2], help="default: 0,1,2"
+        "--seeds",
+        type=lambda text: list(dict.fromkeys(map(int, text.split(",")))),
+        default=[0, 1, 2],
+        help="default: 0,1,2",
     )
     parser.add_argument(
         "--rows",
@@ -129,19 +132,9 @@ def read_arguments() -> tuple[argparse.Namespace, list[str]]:
         default=list(ROWS),
         help=f"default: all, {','.join(ROWS)}",
     )
-    parser.add_argument(
-        "--scales",
-        type=lambda text: numbers(text, float),
-        help="of the evaluations; default: config.eval_scales",
-    )
     parser.add_argument("--flip", action="store_true", help="evaluate mirrored photos, too")
     parser.add_argument("--tables", action="store_true", help="only tabulate what is there")
     return parser.parse_known_args()
-
-
-def numbers(text: str, kind: type) -> list:
-    """The numbers between commas, each once, in order."""
-    return list(dict.fromkeys(map(kind, text.split(","))))
 
 
 def known(rows: Sequence[str]) -> Sequence[str]:
@@ -169,15 +162,14 @@ def read_config(arguments: argparse.Namespace, fields: list[str]) -> Config:
     return flags.FLAGS.config
 
 
-def score(
-    workdir: pathlib.Path, config: Config, scales: Sequence[float] | None, flip: bool
-) -> dict:
+def score(workdir: pathlib.Path, config: Config, flip: bool) -> dict:
     """The evaluate JSON of the run's last step, from its file where that was made in this way."""
-    file, views = workdir / EVALUATION, list(scales or config.eval_scales)
-    wanted = {"split": config.val_split, "scales": views, "flip": flip}
+    file = workdir / EVALUATION
+    views = {"scales": config.eval_scales, "side": config.eval_side, "flip": flip}
+    wanted = views | {"scales": list(config.eval_scales), "split": config.val_split}
     report = json.loads(file.read_text()) if file.exists() else {}
     if any(report.get(key) != value for key, value in wanted.items()):
-        parser = load_parser(workdir, scales=tuple(views), flip=flip, max_side=None)
+        parser = load_parser(workdir, **views, max_side=None)
         report = evaluate_split(
             parser,
             BuiltDataset(config.dataset, config.data_dir),
@@ -238,7 +230,7 @@ def summary(reports: Reports) -> dict:
     every = [(row, seed, report) for row, of in reports.items() for seed, report in of.items()]
     if not every:
         raise InputError("no run is finished yet; run without --tables, or give their --folder")
-    keys = ("dataset", "split", "images", "step", "scales", "flip")
+    keys = ("dataset", "split", "images", "step", "scales", "side", "flip")
     common = {key: every[0][2][key] for key in keys}
     for row, seed, report in every:
         for key in keys:
@@ -285,6 +277,7 @@ def spread(values: Mapping[int, float]) -> dict:
 def title(tree: dict) -> str:
     views = ", ".join(f"{scale:g}" for scale in tree["scales"]) + " with flip" * tree["flip"]
     photos = f"{tree['dataset']} {tree['split']}, {tree['images']} photos"
+    photos += f" with longer side {tree['side']}" if tree["side"] else ""
     return f"{photos}, step {tree['step']}, scales {views}"
 
 

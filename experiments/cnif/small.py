@@ -17,7 +17,7 @@ _SIZES = {
     "fashion_clothing": {
         "crop": (161, 113),
         "scale": (0.2, 0.35),
-        "eval_scales": (0.28,),
+        "eval_side": 240,
         "epochs": 40,
     },
     "synthetic": {
@@ -43,6 +43,6 @@ def get_config(dataset: str = "fashion_clothing") -> Config:
         checkpoint_every=500,
         keep_checkpoints=1,
         model=ModelConfig(depth=18, width=0.25, stem="conv7"),
-        optimizer=OptimizerConfig(base_lr=0.03, warmup_steps=100, weight_decay=1e-4),
+        optimizer=OptimizerConfig(base_lr=0.05, warmup_steps=100, weight_decay=1e-4),
         **_SIZES[dataset],
     )

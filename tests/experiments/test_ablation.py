@@ -33,7 +33,7 @@ def ablation():
 def report(*means, **changed):
     levels = [{"name": x, "mean_iou": mean} for x, mean in zip(LEVELS, means, strict=False)]
     common = {"dataset": "a", "split": "val", "images": 83, "step": 9, "scales": [0.5, 1.0]}
-    return common | {"flip": True, "levels": levels} | changed
+    return common | {"side": 0, "flip": True, "levels": levels} | changed
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def campaign(ablation, built, tmp_path, capsys):
             "ablation.py",
             f"--folder={tmp_path / 'work'}",
             f"--data_dir={built}",
-            *("--scales=0.5", "--config.steps=1", "--config.batch_size=1", "--config.crop=33,33"),
-            "--config.model.width=0.05",
+            *("--config.steps=1", "--config.batch_size=1", "--config.crop=33,33"),
+            *("--config.model.width=0.05", "--config.eval_side=65"),
             *arguments,
         ]
         before = signal.getsignal(signal.SIGTERM)
@@ -148,12 +148,12 @@ def test_a_stopped_campaign_has_whole_seeds_and_resumes(ablation, campaign, tmp_
         (workdir / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
         if len(trained) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return 0
+        return True
 
     def evaluate_split(parser, dataset, split, hierarchy, **_):
         scored.append(trained[-1][:2])
         means = (0.2, 0.6, 0.9) if trained[-1][2].hierarchy else (0.2,)
-        return report(*means, scales=list(parser["scales"]), flip=parser["flip"])
+        return report(*means, **parser | {"scales": list(parser["scales"])})
 
     class Parser(dict):
         hierarchy = None
