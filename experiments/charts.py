@@ -1,7 +1,8 @@
-"""Grouped horizontal bars of the experiments, drawn with matplotlib (the extra `charts`)."""
+"""Bars and dots of the experiments, drawn with matplotlib (the extra `charts`)."""
 
 import math
 import pathlib
+import statistics
 from collections.abc import Mapping, Sequence
 
 try:
@@ -29,9 +30,25 @@ def bar_chart(
 
     Raises OSError when the file cannot be written.
     """
+    _save(bar_figure(title, groups, series, form), path)
+
+
+def dot_chart(
+    title: str,
+    rows: Sequence[str],
+    panels: Mapping[str, Sequence[Sequence[float]]],
+    path: pathlib.Path,
+) -> None:
+    """Writes `dot_figure` as a PNG; the same input gives the same bytes.
+
+    Raises OSError when the file cannot be written.
+    """
+    _save(dot_figure(title, rows, panels), path)
+
+
+def _save(figure: Figure, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # without matplotlib's version in it
-    bar_figure(title, groups, series, form).savefig(path, format="png", metadata={"Software": None})
+    figure.savefig(path, format="png", metadata={"Software": None})  # no version of matplotlib
 
 
 def bar_figure(
@@ -81,3 +98,30 @@ def _panel(axes, groups: Sequence[str], series: Mapping, form: str) -> None:
     axes.set_yticks(range(len(groups)), groups)
     axes.set_ylim(max(1, len(groups)) - 0.5, -0.5)  # the first group on top
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def dot_figure(
+    title: str, rows: Sequence[str], panels: Mapping[str, Sequence[Sequence[float]]]
+) -> Figure:
+    """A panel for each measure, with a scale of its own that need not start at 0.
+
+    panels: measure -> for every row its values, e.g. one for each seed: a dot each; their mean is a
+    bar across the row, their standard deviation a line along it.
+    """
+    size = (_LEGEND + 0.7 * _WIDTH * len(panels), 2 * _BAR * len(rows) + _HEIGHT)
+    figure = Figure(size, dpi=110, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (measure, cells) in zip(every, panels.items(), strict=True):
+        for place, values in enumerate(cells):
+            if values:
+                mean = statistics.mean(values)
+                deviation = statistics.stdev(values) if len(values) > 1 else 0
+                axes.errorbar(mean, place, xerr=deviation, fmt="|", color=_COLOURS[0], ms=14, mew=2)
+                axes.scatter(values, [place] * len(values), 10, color="black", zorder=3)
+        axes.set_xlabel(measure)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[0].set_yticks(range(len(rows)), rows)
+    every[0].set_ylim(max(1, len(rows)) - 0.5, -0.5)  # the first row on top
+    return figure
