@@ -10,9 +10,9 @@ combined here; the network stays this package's CNIF.
     hparse train --config=configs/lip_lab.py --workdir=runs/lip_lab \\
         --config.init_from=weights/resnet101
 
-Test as there, one scale, the longer side at 473 pixels, at the best checkpoint:
+Test as there, one scale, the longer side at 473 pixels (config.eval_side), at the best checkpoint:
 
-    hparse evaluate --workdir=runs/lip_lab --step=best --input_sizes=473
+    hparse evaluate --workdir=runs/lip_lab --step=best
 
 Where each setting stands in that repository:
 
@@ -54,6 +54,7 @@ def get_config() -> Config:
         checkpoint_every=1000,
         eval_every=15231,  # ten epochs of 30,462 photos
         keep_best=True,
+        eval_side=473,
         model=ModelConfig(multi_grid=True, auxiliary=True),
         optimizer=OptimizerConfig(base_lr=0.01, decay_all=True),
         loss=LossConfig(level_weights=(1.0, 0.4, 0.4), lovasz_weight=1.0, auxiliary_weight=0.4),
