@@ -11,8 +11,8 @@ The ImageNet weights are those that the paper starts from; docs/weights.md lists
 Hardware: the paper used four V100 GPUs with 32 GB each. Hours and score reached: not yet run at
 full size here; no score was measured with these settings.
 Published: mean IoU 57.74 on val with an ImageNet-pretrained backbone (CNIF Table 1).
-The authors' test protocol: the paper says "times the original size", their code first brings the longer
-side to 513 pixels (config.eval_side, for a median photo of 178 x 311 a factor of 1.65):
+The authors' test protocol: the paper says "times the original size", their code first brings the
+longer side to 513 pixels (config.eval_side; 1.65 times for a median photo of 178 x 311):
 
     hparse evaluate --workdir=runs/lip --scales=0.5,0.75,1,1.25,1.5 --flip
 """
