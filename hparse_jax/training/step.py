@@ -64,7 +64,7 @@ def make_train_step(
                 {"params": params, "batch_stats": batch_stats},
                 normalise(images, config.mean, config.std, config.channels),
                 train=True,
-                inside=labels != IGNORE if config.masked_means else None,
+                inside=labels != IGNORE if config.mask_padding else None,
                 mutable=["batch_stats"],
                 rngs={"dropout": dropout},
             )
