@@ -215,8 +215,8 @@ class Config:
     flip: bool = setting(True, "random horizontal flip of training photos, probability 0.5")
     mask_padding: bool = setting(
         False,
-        "padding (pixels of label 255) has no influence in training, as in prediction: averages "
-        "over the image leave it out, convolutions see zeros there",
+        "in training, too, averages over the image leave out padding (pixels of label 255), and "
+        "convolutions see zeros there",
     )
     mean: tuple[float, float, float] = setting(
         (123.675, 116.28, 103.53), "subtracted from the photos, RGB 0 to 255; also fills padding"

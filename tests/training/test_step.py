@@ -15,6 +15,7 @@ from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.losses import class_weights, parsing_loss
 from hparse_jax.models import LevelOutput, ParserOutput
 from hparse_jax.models.cnif import CNIF
+from hparse_jax.models.context import ImageEmbedding
 from hparse_jax.models.layers import BatchNorm
 from hparse_jax.models.ops import normalise
 from hparse_jax.sharding import data_mesh
@@ -26,12 +27,18 @@ PARTS = dataclasses.replace(PASCAL.levels[0], parents=(0, 1, 1, 1, 1, 1, 1))
 HIERARCHY = dataclasses.replace(PASCAL, levels=(PARTS, PASCAL.levels[2]))
 
 
-class WithoutBackbone(CNIF):
-    """CNIF on the images' own pixels instead of the blocks of a ResNet, which would be compiled."""
+class Pixels(nn.Module):
+    """The images' own pixels instead of the blocks of a ResNet, which would be compiled."""
 
-    def features(self, images, train=False):
+    def __call__(self, images, train, inside):
         strides_and_copies = ((4, 2), (8, 6), (16, 8), (16, 8))
         return tuple(jnp.tile(images[:, ::s, ::s], copies) for s, copies in strides_and_copies)
+
+
+class WithoutBackbone(CNIF):
+    def setup(self):
+        self.resnet = Pixels()
+        self.embedding = ImageEmbedding(self.config)
 
 
 @pytest.mark.parametrize(("structure", "levels"), [("none", True), ("product", False)])
@@ -71,6 +78,30 @@ def test_accumulated_pieces_give_the_step_of_the_whole_batch(structure, levels):
         np.testing.assert_allclose(b, a, atol=1e-3 * largest)
 
 
+def test_masked_padding_leaves_the_loss_of_a_crop_as_it_is():
+    """With running statistics; those of a batch are over the padding, too."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 33, 33, 3), dtype=np.uint8)
+    labels = rng.integers(0, 7, (2, 33, 33), dtype=np.uint8)
+    around = ((0, 0), (0, 32), (0, 16))
+    padded = np.pad(images, (*around, (0, 0)), constant_values=100)
+    padded_labels = np.pad(labels, around, constant_values=255)
+    network = ModelConfig(depth=18, width=0.125, dtype="float32")
+    model, mesh = WithoutBackbone(network, HIERARCHY), data_mesh(jax.devices()[:1])
+    losses = []
+    for masked, image, label in (
+        (True, images, labels),
+        (True, padded, padded_labels),
+        (False, padded, padded_labels),
+    ):
+        config = Config(mask_padding=masked, freeze_batch_norm=True, mean=(100.0, 100.0, 100.0))
+        state = create_state(model, config, mesh, 10)
+        _, metrics = make_train_step(model, config, mesh, 10)(state, image, label)
+        losses.append(float(metrics["loss"]))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    assert abs(losses[2] / losses[0] - 1) > 1e-3
+
+
 class Pixelwise(nn.Module):
     """The smallest network: batch norm of the pixels, dropout, one matrix."""
 
@@ -78,7 +109,7 @@ class Pixelwise(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, images, train=False):
+    def __call__(self, images, train=False, inside=None):
         x = BatchNorm(name="norm")(images, train)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         logits = nn.Dense(len(self.hierarchy.levels[0].nodes), name="head")(x)
