@@ -1,4 +1,4 @@
-"""Bars of the experiments: lengths, dots and numbers, the size of a large chart."""
+"""Bars and dots of the experiments: lengths, places and numbers, the size of a large chart."""
 
 import importlib.util
 import os
@@ -62,10 +62,29 @@ def test_a_chart_of_many_bars_has_columns_of_one_scale(charts, tmp_path):
     assert 1 < width / height < 2
 
 
+def test_dots_lie_at_their_values_around_mean_and_deviation(charts):
+    panels = {"parts": [[1.0, 2.0, 6.0], []], "body": [[4.0], [0.5, 1.5]]}
+    figure = charts.dot_figure("title", ["base", "more"], panels)
+    parts, body = figure.axes
+    assert [axes.get_xlabel() for axes in figure.axes] == ["parts", "body"]
+    assert [label.get_text() for label in parts.get_yticklabels()] == ["base", "more"]
+    assert parts.yaxis_inverted()
+    _, dots = parts.collections  # after the line of the deviation
+    np.testing.assert_allclose(dots.get_offsets(), [[1, 0], [2, 0], [6, 0]])
+    (bar,) = parts.containers
+    assert bar[0].get_xydata().tolist() == [[3.0, 0.0]]
+    # sqrt((4 + 1 + 9) / 2) to both sides
+    (line,) = bar[2][0].get_segments()
+    np.testing.assert_allclose(line, [[3 - 7**0.5, 0], [3 + 7**0.5, 0]])
+    assert [bar[0].get_xydata().tolist() for bar in body.containers] == [[[4.0, 0.0]], [[1.0, 1.0]]]
+
+
 def test_the_same_values_give_the_same_file(charts, tmp_path):
     for name in ("a.png", "b.png"):
         charts.bar_chart("title", ["x", "y"], {"one": [[1.0, 2.0], []]}, tmp_path / name)
+        charts.dot_chart("title", ["x", "y"], {"one": [[1.0, 2.0], []]}, tmp_path / f"dots_{name}")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "dots_a.png").read_bytes() == (tmp_path / "dots_b.png").read_bytes()
 
 
 def test_without_matplotlib_the_remedy_is_named(tmp_path):
