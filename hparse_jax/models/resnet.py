@@ -37,14 +37,16 @@ class Residual(nn.Module):
         features = self.channels * (4 if self.bottleneck else 1)
         if self.bottleneck:
             y = conv(self.channels, 1, "conv1")(x, train, inside)
-            y = conv(self.channels, 3, "conv2", self.stride)(y, train, inside)
-            y = conv(features, 1, "conv3", relu=False)(y, train, inside)
+            y = conv(self.channels, 3, "conv2", self.stride)(y, train)
+            y = conv(features, 1, "conv3", relu=False)(y, train)
         else:
             y = conv(features, 3, "conv1", self.stride)(x, train, inside)
-            y = conv(features, 3, "conv2", relu=False)(y, train, inside)
+            y = conv(features, 3, "conv2", relu=False)(y, train)
         if x.shape != y.shape:
-            x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train, inside)
-        return nn.relu(x + y)
+            x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train)
+        x = nn.relu(x + y)
+        # a 1x1 convolution, as a bottleneck begins with, mixes no pixels
+        return x if self.bottleneck else without_padding(x, inside)
 
 
 class ResNet(nn.Module):
@@ -88,5 +90,6 @@ class ResNet(nn.Module):
                     dtype=config.dtype,
                     name=f"block{block + 1}_{unit}",
                 )(x, train, inside)
+            x = without_padding(x, inside)
             outputs.append(x)
         return tuple(outputs)
