@@ -142,7 +142,8 @@ def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict
         reason = " ".join(str(cause).split())[:300]
         raise InputError(
             f"{folder / str(step)}: cannot be restored ({type(cause).__name__}: {reason}); "
-            "remove that step's folder to use an earlier one"
+            "use the version of hparse_jax that wrote it, or, if it is damaged, remove that step's "
+            "folder to use an earlier one"
         ) from error
 
 

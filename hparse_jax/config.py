@@ -17,6 +17,7 @@ _BOUNDS = {  # of a field, in words -> whether a number keeps them
     "": lambda number: True,
     "above 0": lambda number: number > 0,
     "from 0 up": lambda number: number >= 0,
+    "0 or from 17 to 4096": lambda number: number == 0 or 17 <= number <= 4096,
     "from 0.1 to 10": lambda number: 0.1 <= number <= 10,
     "from 0 to 1": lambda number: 0 <= number <= 1,
     "from 0, below 1": lambda number: 0 <= number < 1,
@@ -234,7 +235,7 @@ class Config:
     eval_side: int = setting(
         0,
         "longer side at which photos are shown before the test scales apply, pixels; 0: own size",
-        "from 0 up",
+        "0 or from 17 to 4096",
     )
     eval_batch_size: int = setting(8, "images per step and process of an evaluation", "above 0")
     log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")
@@ -279,7 +280,9 @@ def _expected(field: dataclasses.Field) -> str:
     words = f"{_KINDS[field.type]} {rules['bounds']}".rstrip()
     if not isinstance(field.default, tuple):
         return words
-    return f"{words}, e.g. {shown(field.default) if len(field.default) > 1 else '1,0.5'}"
+    if len(field.default) > 1:
+        return f"{words}, e.g. {shown(field.default)}"
+    return f"{words}, e.g. {'6,12' if int in typing.get_args(field.type) else '1,0.5'}"
 
 
 _KINDS = {
@@ -288,6 +291,7 @@ _KINDS = {
     int: "a whole number",
     float: "a number",
     tuple[float, ...]: "numbers",
+    tuple[int, ...]: "whole numbers",
     tuple[int, int]: "two whole numbers",
     tuple[float, float]: "two numbers",
     tuple[float, float, float]: "three numbers",
@@ -323,6 +327,8 @@ def validate(config: Config) -> None:
         _wrong("keep_best", True, "false when config.eval_every is 0")
     if config.loss.structure != "none" and config.loss.structure_stride >= min(config.crop):
         _wrong("loss.structure_stride", config.loss.structure_stride, "less than config.crop")
+    if config.freeze_batch_norm and not config.init_from:
+        _wrong("freeze_batch_norm", True, "false without config.init_from, where statistics are 0")
     if config.batch_size % config.accumulate:
         _wrong("accumulate", config.accumulate, f"a divisor of batch_size {config.batch_size}")
     model = config.model

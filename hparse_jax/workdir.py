@@ -11,6 +11,7 @@ import pathlib
 from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
+from hparse_jax.models.build import NETWORKS
 from hparse_jax.storage import check_folder, write_json
 
 CHECKPOINTS = "checkpoints"
@@ -66,7 +67,11 @@ def read_settings(folder: str | os.PathLike) -> tuple[Config, Hierarchy]:
         )
     trees = [_read(folder, name) for name in _SETTINGS]
     try:
-        config, hierarchy = from_json(trees[0]), hierarchy_from_json(trees[1])
+        model = trees[0]["model"]
+        if model["name"] in NETWORKS:
+            model = {**NETWORKS[model["name"]].earlier, **model}
+        config = from_json(trees[0] | {"model": model})
+        hierarchy = hierarchy_from_json(trees[1])
         validate(config)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, " or ".join(_SETTINGS), error) from error
@@ -126,10 +131,13 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
         raise InputError(f"{folder}: has checkpoints but no config.json; give another folder")
     old, old_hierarchy = read_settings(folder)
     before, now = flat(old), flat(config)
+    free = _FREE
+    if before["loss.structure"] == now["loss.structure"] == "none":
+        free = _FREE | {"loss.structure_constants", "loss.structure_stride"}
     different = [
         f"config.{field}={before[field]!r}, not {value!r}"
         for field, value in now.items()
-        if field not in _FREE and value != before[field]
+        if field not in free and value != before[field]
     ]
     if old_hierarchy != hierarchy:
         different.append(f"hierarchy {old_hierarchy.name} with other nodes, not {hierarchy.name}")

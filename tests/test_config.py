@@ -132,12 +132,21 @@ def test_an_unknown_field_is_named(tree, field):
         ("loss.structure", "ssl"),
         ("loss.class_weights", "inverse"),
         ("loss.structure_constants", "ours"),
+        ("model.aspp_rates", (0,)),
+        ("eval_side", 16),
+        ("freeze_batch_norm", True),
     ],
 )
 def test_a_wrong_value_is_one_line_naming_its_field(field, value):
     with pytest.raises(InputError, match=rf"^config\.{field}=") as error:
         validate(changed(field, value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("field", settings())
+def test_an_object_is_refused_in_every_field(field):
+    with pytest.raises(InputError, match=rf"^config\.{field}=.*: must be "):
+        validate(changed(field, object()))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from hparse_jax.config import Config, ModelConfig
+from hparse_jax.config import Config, LossConfig, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.workdir import (
@@ -89,6 +89,31 @@ def test_every_setting_that_differs_is_named(run):
         "hierarchy lip with other nodes, not atr",
     ):
         assert difference in str(caught.value)
+
+
+def test_a_run_without_structure_loss_resumes_whatever_its_constants_were(tmp_path):
+    """Their default changed; where the loss is on, they decide what is learned."""
+    (tmp_path / "checkpoints" / "2").mkdir(parents=True)
+    for structure in ("none", "product"):
+        loss = LossConfig(structure=structure, structure_constants="released", structure_stride=4)
+        write_settings(tmp_path, Config(loss=loss), LIP)
+        now = Config(loss=LossConfig(structure=structure))
+        if structure == "none":
+            claim(tmp_path, now, LIP)
+        else:
+            with pytest.raises(InputError, match=r"structure_constants='released', not 'paper'"):
+                claim(tmp_path, now, LIP)
+
+
+def test_baselines_of_earlier_versions_stay_as_they_were_trained(tmp_path):
+    """Attention weighed every fourth point, DeepLabV2 saw one scale; config.json said neither."""
+    for name, scales, stride in (("attention", (1.0, 0.75, 0.5), 4), ("deeplab_v2", (1.0,), 1)):
+        write_settings(tmp_path, Config(model=ModelConfig(name=name)), LIP)
+        tree = json.loads((tmp_path / "config.json").read_text())
+        del tree["model"]["input_scales"], tree["model"]["attention_stride"]
+        (tmp_path / "config.json").write_text(json.dumps(tree))
+        model = read_settings(tmp_path)[0].model
+        assert (model.input_scales, model.attention_stride) == (scales, stride)
 
 
 def test_damaged_settings_are_named(tmp_path):

@@ -122,7 +122,7 @@ def read_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--config", metavar="FILE", help="default: experiments/cnif/small.py")
     parser.add_argument(
         "--seeds",
-        type=lambda text: list(dict.fromkeys(map(int, text.split(",")))),
+        type=whole_numbers,
         default=[0, 1, 2],
         help="default: 0,1,2",
     )
@@ -135,6 +135,13 @@ def read_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--flip", action="store_true", help="evaluate mirrored photos, too")
     parser.add_argument("--tables", action="store_true", help="only tabulate what is there")
     return parser.parse_known_args()
+
+
+def whole_numbers(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(map(int, text.split(","))))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: give whole numbers, e.g. 0,1,2") from error
 
 
 def known(rows: Sequence[str]) -> Sequence[str]:

@@ -11,7 +11,6 @@ the photo's own width.
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -86,7 +85,7 @@ class MultiScalePredictor:
         levels = range(len(hierarchy.levels))
         self._swaps = tuple(hierarchy.flip_permutation(level) for level in levels)
         parents = tuple(level.parents for level in hierarchy.levels[:-1])
-        self._decode = functools.partial(consistent_labels, parents) if consistent else _best_nodes
+        self._parents = parents if consistent else None
 
     def padded_batch_size(self, wanted: int) -> int:
         """`wanted` rounded up to a multiple of the number of devices."""
@@ -115,7 +114,7 @@ class MultiScalePredictor:
             **buckets,
             views=self._views,
             swaps=self._swaps,
-            decode=self._decode,
+            parents=self._parents,
         )
         gates = outputs[self._gates_of][1]
         return Prediction(labels, logits, gates, batch.sizes, batch.output_sizes, **buckets)
@@ -169,7 +168,9 @@ def _show(
     return _resample(x, rows, columns), inside
 
 
-@functools.partial(jax.jit, static_argnames=("bucket", "output_bucket", "views", "swaps", "decode"))
+@functools.partial(
+    jax.jit, static_argnames=("bucket", "output_bucket", "views", "swaps", "parents")
+)
 def _label_maps(
     logits: tuple,
     sizes: Int[Array, "b 2"],
@@ -179,26 +180,26 @@ def _label_maps(
     output_bucket: tuple[int, int],
     views: tuple[View, ...],
     swaps: tuple,
-    decode: Callable,
+    parents: tuple[tuple[int, ...], ...] | None,
 ) -> tuple:
-    """For each level the node of every pixel of the output bucket, uint8 [b, H, W]."""
+    """For each level the node of every pixel of the output bucket, uint8 [b, H, W].
+
+    parents: see `consistent_labels`; None: every level's own best node.
+    """
     height, width = output_bucket
 
     def strip(first_row):
         rows = first_row + jnp.arange(_ROWS)
-        return decode(
-            [
-                _average(maps, sizes, output_sizes, rows, bucket, width, views, swap)
-                for maps, swap in zip(logits, swaps, strict=True)
-            ]
-        )
+        means = [
+            _average(maps, sizes, output_sizes, rows, bucket, width, views, swap)
+            for maps, swap in zip(logits, swaps, strict=True)
+        ]
+        if parents is not None:
+            return consistent_labels(parents, means)
+        return tuple(jnp.argmax(x, -1).astype(jnp.uint8) for x in means)
 
     strips = jax.lax.map(strip, jnp.arange(0, height, _ROWS))
     return tuple(jnp.moveaxis(s, 0, 1).reshape(s.shape[1], -1, width)[:, :height] for s in strips)
-
-
-def _best_nodes(logits: list[Float[Array, "b r W _"]]) -> tuple[UInt8[Array, "b r W"], ...]:
-    return tuple(jnp.argmax(x, -1).astype(jnp.uint8) for x in logits)
 
 
 def consistent_labels(

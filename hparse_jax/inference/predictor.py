@@ -101,7 +101,7 @@ class Predictor:
         self.scales = tuple(scales or config.eval_scales)
         self._model, self._variables = model, variables
         self._max_side = max_side
-        self._large = math.inf if side == 0 else max(config.crop) / min(config.scale)
+        self._large = math.inf if side == 0 else max(config.crop) / min(_scales(config))
         self._announced = set()
         self._multiscale = MultiScalePredictor(
             model, variables, config, self.hierarchy, self.scales, flip, consistent
@@ -259,7 +259,11 @@ def training_side(config: Config) -> int:
     There it fills the training crop at the middle (geometric mean) of the training scales. Large
     is a photo that does not fit into the crop at the smallest of them.
     """
-    return round(max(config.crop) / math.sqrt(min(config.scale) * max(config.scale)))
+    return round(max(config.crop) / math.sqrt(min(_scales(config)) * max(_scales(config))))
+
+
+def _scales(config: Config) -> tuple[float, ...]:
+    return config.scale_choices or config.scale
 
 
 def _as_image(photo) -> np.ndarray:

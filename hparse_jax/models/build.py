@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,8 @@ class Network:
     all_levels: whether it predicts every level of the hierarchy, or the leaves alone. outputs:
     names of its levels' logits, finest first; () for the levels' own names. new_layers: names of
     the layers that learn at `config.optimizer.new_layers_multiplier` times the rate; (): all but
-    the backbone.
+    the backbone. hides_padding: whether padding can be without influence (`without_padding`).
+    earlier: fields of `config.model` as runs had them whose config.json lacks them.
     """
 
     module: type[nn.Module]
@@ -38,22 +40,25 @@ class Network:
     all_levels: bool = False
     outputs: tuple[str, ...] = ()
     new_layers: tuple[str, ...] = ()
+    hides_padding: bool = False
+    earlier: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 NETWORKS = {
-    "cnif": Network(CNIF, "resnet", all_levels=True),
+    "cnif": Network(CNIF, "resnet", all_levels=True, hides_padding=True),
     "segnet": Network(SegNet, "vgg"),
     "fcn8s": Network(FCN8s, "vgg"),
     # As released: fc8 alone learns faster; the layers that weigh scales do not.
     "deeplab_largefov": Network(DeepLabLargeFOV, "vgg", new_layers=("fc8",)),
-    "deeplab_v2": Network(DeepLabV2, "vgg", new_layers=("fc8",)),
-    "attention": Network(Attention, "vgg", new_layers=("fc8",)),
+    "deeplab_v2": Network(DeepLabV2, "vgg", new_layers=("fc8",), earlier={"input_scales": (1.0,)}),
+    "attention": Network(Attention, "vgg", new_layers=("fc8",), earlier={"attention_stride": 4}),
     "cnif_official": Network(
         ReleasedCNIF,
         "resnet",
         trains=False,
         all_levels=True,
         outputs=("level1", "level2", "level3"),
+        hides_padding=True,
     ),
 }
 

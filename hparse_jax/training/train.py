@@ -187,6 +187,10 @@ def _check(
             f"config.model.name={name}: holds imported weights and is not trained; "
             "train another network with config.init_from"
         )
+    if config.mask_padding and not NETWORKS[name].hides_padding:
+        raise InputError(
+            f"config.mask_padding=true: config.model.name={name} cannot mask padding; leave it out"
+        )
     if config.loss.structure != "none":
         require_joints(hierarchy, "set config.loss.structure=none")
     if start and pathlib.Path(start).resolve() == pathlib.Path(workdir).resolve():

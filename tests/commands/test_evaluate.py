@@ -103,6 +103,8 @@ def report(workdir):
         "--object_sizes",
         "--input_sizes=65,153",
         "--scales=0.75",
+        "--side=65",
+        "--consistent",
         f"--output={file}",
     )
     return file, json.loads(file.read_text()), printed
@@ -111,6 +113,7 @@ def report(workdir):
 def test_the_flags_land_in_the_json(report):
     _, tree, printed = report
     (parts,) = tree["levels"]
+    assert (tree["scales"], tree["side"], tree["consistent"]) == ([0.75], 65, True)
     counts = {name: entry["images"] for name, entry in tree["factors"].items()}
     assert counts == {"all": 3, "occlusion": 1, "full-body": 2, "upper-body": 0, "head-missed": 1}
     derived = {name: entry["derived"] for name, entry in tree["factors"].items()}
@@ -127,7 +130,7 @@ def test_the_flags_land_in_the_json(report):
 
 
 def test_input_sizes_are_scored_at_one_scale(report, workdir):
-    parser = hparse_jax.load_parser(workdir, scales=(1.0,), side=65)
+    parser = hparse_jax.load_parser(workdir, scales=(1.0,), side=65, consistent=True)
     dataset = BuiltDataset("lip", parser.config.data_dir)
     alone = evaluate_split(parser, dataset, "val", parser.hierarchy)
     assert report[1]["input_sizes"]["65"] == alone["levels"][0]
@@ -141,6 +144,7 @@ def test_input_sizes_are_scored_at_one_scale(report, workdir):
         ("--input_sizes=9000", "whole numbers in 17..2048"),
         ("--dataset=", "the name of a built dataset"),
         ("--output=.", "is a folder"),
+        ("--side=16", "give 17..4096 pixels, or 0 for the photos' own size"),
     ],
 )
 def test_wrong_flags_are_refused_in_one_line(workdir, flag, message):

@@ -7,8 +7,10 @@ from PIL import Image
 from raw_folders import jpeg, png, write
 
 from hparse_jax.checkpoint import save_backbone, save_run
+from hparse_jax.commands import predict as command
 from hparse_jax.config import Config, ModelConfig
 from hparse_jax.data.build import build
+from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.models.build import build_backbone, build_model, initial_variables
 from hparse_jax.workdir import BackboneSettings
@@ -41,6 +43,20 @@ def test_photographs_get_their_files_and_a_summary(folder, tmp_path):
     assert f"2 of 2 photographs parsed into {tmp_path}" in done.stdout
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"{name}{end}" for name in "bc" for end in (".png", "_overlay.jpg", ".json")}
+
+
+def test_the_flags_reach_the_parser(folder, tmp_path, monkeypatch):
+    asked = {}
+
+    def load(workdir, step, **options):
+        asked.update(options, step=step)
+        raise InputError("enough")
+
+    monkeypatch.setattr(command, "load_parser", load)
+    flags = ("--scales=0.5,1", "--flip", "--side=65", "--consistent", "--max_side=99", "--step=0")
+    hparse("predict", f"--workdir={folder / 'run'}", f"--output={tmp_path}", *flags)
+    values = {"scales": (0.5, 1.0), "flip": True, "side": 65, "consistent": True, "max_side": 99}
+    assert asked == {**values, "step": 0}
 
 
 def test_a_split_is_parsed_into_a_zip_that_is_named(folder, tmp_path):

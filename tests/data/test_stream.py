@@ -233,3 +233,13 @@ def test_labels_outside_the_hierarchy_name_the_record(built, workers):
 def test_an_unknown_training_split_is_named_at_once(built):
     with pytest.raises(InputError, match="no split 'trian'; it has train, val"):
         opened(built, train_split="trian")
+
+
+def test_scales_come_from_the_choices_where_there_are_some(built):
+    """Whatever the range is; one choice is a range of no width."""
+    chosen = batches(built, 2, scale=(0.5, 2.0), scale_choices=(0.75,))
+    photos = [batch["image"] for batch in chosen]
+    for other, equal in (((0.75,), True), ((1.5,), False)):
+        again = batches(built, 2, scale=(1.0, 1.0), scale_choices=other)
+        same = all((a["image"] == b).all() for a, b in zip(again, photos, strict=True))
+        assert same == equal

@@ -181,6 +181,18 @@ def test_programs_do_not_grow_with_the_number_of_image_sizes(
     assert [program._cache_size() for program in programs] == before
 
 
+def test_consistent_predictors_share_a_program(network, config, hierarchy, variables):
+    image = np.zeros((*BUCKET, 3), np.uint8)
+    sizes = []
+    for _ in range(3):
+        predictor = MultiScalePredictor(
+            network, variables, config, hierarchy, (1.0,), consistent=True
+        )
+        predictor(batch_of([image], [BUCKET]))
+        sizes.append(multiscale._label_maps._cache_size())
+    assert sizes[1:] == sizes[:1] * 2
+
+
 def test_photos_of_many_sizes_share_few_programs(make_parser, traces):
     parser = make_parser()
     rng = np.random.default_rng(0)

@@ -161,6 +161,14 @@ def test_large_photos_are_shown_at_the_scale_of_the_training(make_parser, config
     assert traces.seen == [(1, 97, 97, 3), (1, 193, 193, 3), (1, 257, 193, 3)]
 
 
+def test_the_scale_of_the_training_may_be_one_of_several(make_parser, config, traces, people):
+    """The smallest decides what is large, the smallest and largest what is in the middle."""
+    config.crop, config.scale_choices = (96, 64), (0.6, 0.8, 1.0, 1.2, 1.4)
+    make_parser()(people(160, 150))  # 160 = 96 / 0.6
+    make_parser()(people(161, 150))  # shown at 96 / sqrt(0.6 * 1.4) = 105 pixels
+    assert traces.seen == [(1, 193, 193, 3), (1, 129, 129, 3)]
+
+
 def test_load_parser_takes_a_workdir_or_one_checkpoint(workdir, people):
     photo = people(60, 50)
     whole = hparse_jax.load_parser(workdir)

@@ -1,4 +1,4 @@
-"""LIP's four baselines again, layer by layer from their papers, as plain functions.
+"""LIP's baselines again, layer by layer from their papers, as plain functions.
 
 Slow and simple on purpose: nothing is shared with the package but the names of the weights.
 Bilinear values come from SciPy's map_coordinates as JAX has it, unpooling from loops.

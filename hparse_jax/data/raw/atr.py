@@ -13,6 +13,7 @@ import pathlib
 from hparse_jax.data.raw.files import Files
 from hparse_jax.data.raw.labels import file_source
 from hparse_jax.data.raw.source import PHOTOS, Layout, Source, find_lists, find_root, pair
+from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
 
 SHARES = {"train": 6000 / 7700, "val": 700 / 7700, "test": 1000 / 7700}
@@ -27,6 +28,8 @@ def find(manual_dir: pathlib.Path, chictopia: bool = False) -> Source:
     names = ("humanparsing", "ATR/humanparsing", "atr/humanparsing", "ATR", "atr")
     files = Files(find_root(manual_dir, names, (_LABELS,)))
     lists = find_lists(files)
+    if lists and chictopia:
+        raise InputError(f"chictopia: the lists in {files.root} decide which photos; leave it out")
     samples, notes = [], {"splits": "lists of the raw folder"}
     for split, listed in lists.items():
         samples += pair(files, _IMAGES, _LABELS, split, listed)

@@ -122,3 +122,5 @@ def test_atrs_lists_may_leave_out_a_split(held_out, tmp_path):
     assert set(records(tmp_path / "data", "atr", "train")) == train
     assert set(records(tmp_path / "data", "atr", held_out)) == {"fash_4", "997_1"}
     assert set(BuiltDataset("atr", tmp_path / "data").splits) == {"train", held_out}
+    with pytest.raises(InputError, match=r"chictopia: the lists in .* decide"):
+        build("atr", tmp_path / "more", tmp_path, chictopia=True)
