@@ -115,9 +115,7 @@ def test_the_sources_of_a_level_are_fused_as_the_config_says(fusion, module):
 @pytest.mark.parametrize(
     "switches",
     [
-        {},
-        {"depth": 50, "output_stride": 8, "node_heads": "shared", "messages": "probabilities"},
-        {"fusion": "ensemble", "stem": "conv7"},
+        {"stem": "conv7", "messages": "probabilities"},
         {
             "name": "cnif_official",
             "depth": 50,
@@ -126,7 +124,7 @@ def test_the_sources_of_a_level_are_fused_as_the_config_says(fusion, module):
             "width": 1.0,
         },
     ],
-    ids=["default", "stride8-shared-probabilities", "ensemble", "released"],
+    ids=["cnif", "released"],
 )
 def test_padding_has_no_influence_on_a_photo(switches):
     """Two photos in larger images get the logits and gates that they have alone."""
