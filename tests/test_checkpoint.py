@@ -130,7 +130,9 @@ def test_arrays_that_do_not_fit_are_named_with_the_remedy(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    (line,) = [x for x in done.stderr.splitlines() if x.startswith("hparse evaluate: ")]
+    lines = [x for x in done.stderr.splitlines() if x.startswith("hparse evaluate: ")]
+    assert len(lines) == 1, done.stderr
+    line = lines[0]
     assert f"{tmp_path / 'checkpoints' / '0'}: cannot be restored (" in line
     assert "remove that step's folder" in line
 

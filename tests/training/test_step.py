@@ -86,9 +86,9 @@ def test_masked_padding_leaves_the_loss_of_a_crop_as_it_is():
     around = ((0, 0), (0, 32), (0, 16))
     padded = np.pad(images, (*around, (0, 0)), constant_values=100)
     padded_labels = np.pad(labels, around, constant_values=255)
-    network = ModelConfig(depth=18, width=0.125, dtype="float32")
-    model, mesh = WithoutBackbone(network, HIERARCHY), data_mesh(jax.devices()[:1])
-    losses = []
+    network = ModelConfig(depth=18, width=0.125, hierarchy=False, dtype="float32")
+    model = WithoutBackbone(network, HIERARCHY.leaves_only())
+    mesh, losses = data_mesh(jax.devices()[:1]), []
     for masked, image, label in (
         (True, images, labels),
         (True, padded, padded_labels),
