@@ -134,6 +134,9 @@ def _score(metrics: dict) -> float:
 
 def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict:
     try:
+        saved = checkpointer.checkpointables_metadata(step).metadata
+        for name in {"variables", _AVERAGE} & abstract.keys():
+            _check_shapes(saved[name], abstract[name])
         return checkpointer.load_checkpointables(step, abstract)
     except Exception as error:
         cause = error
@@ -145,6 +148,19 @@ def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict
             "use the version of hparse_jax that wrote it, or, if it is damaged, remove that step's "
             "folder to use an earlier one"
         ) from error
+
+
+def _check_shapes(saved: dict, wanted: dict) -> None:
+    """Raises ValueError for an array of another shape, before orbax reads: where its reading fails,
+    threads of it go on and print."""
+    shapes = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(saved):
+        shapes[jax.tree_util.keystr(path, simple=True, separator="/")] = x.shape
+    for path, x in jax.tree_util.tree_leaves_with_path(wanted):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if shapes.get(name) != x.shape:
+            there = list(shapes[name]) if name in shapes else "not there"
+            raise ValueError(f"{name} is {there}, {list(x.shape)} is wanted")
 
 
 def save_run(

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -131,8 +132,9 @@ def test_arrays_that_do_not_fit_are_named_with_the_remedy(tmp_path):
     )
     assert done.returncode == 1
     lines = [x for x in done.stderr.splitlines() if x.startswith("hparse evaluate: ")]
-    assert len(lines) == 1, done.stderr
+    assert (len(lines), "Traceback" in done.stderr) == (1, False), done.stderr
     line = lines[0]
+    assert re.search(r"params/rate\d+/fc6/bias is \[20\], \[102\] is wanted", line)
     assert f"{tmp_path / 'checkpoints' / '0'}: cannot be restored (" in line
     assert "remove that step's folder" in line
 
