@@ -18,10 +18,11 @@ Batch size, crop, epochs, momentum and weight decay are the paper's. From LIP's 
 (Engineering-Course/LIP_SSL, human/config/attention): the scales, which are 0.6, 0.8, 1, 1.2 and 1.4
 and nothing between, and the learning rate of Attention, which is constant (its solver would lower
 the rate every 200,000 iterations and ends after 100,000). The other rates are those of the SegNet,
-FCN and DeepLab papers: constant for SegNet and FCN, poly for DeepLab. As in the released networks
-biases learn twice as fast as kernels (but in SegNet) and do not decay, and DeepLab's last layer,
-fc8, learns ten times as fast as the others. The released solver of Attention differs in more: it
-makes steps of 2 images, and its start is a network trained on COCO.
+FCN and DeepLab papers, poly for DeepLab; that they are constant for SegNet and FCN was not checked
+against the papers' text. As in the released networks biases learn twice as fast as kernels (but in
+SegNet) and do not decay, and DeepLab's last layer, fc8, learns ten times as fast as the others. The
+released solver of Attention differs in more: it makes steps of 2 images, and its start is a network
+trained on COCO.
 VGG-16 weights: docs/weights.md, "Training from a backbone".
 
 Hardware: the paper used one Titan X with 12 GB, for two days (training) and one and a half

@@ -73,8 +73,8 @@ class DeepLabV2(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at stride 8.
 
     Dilated VGG-16 and four classifiers of different dilation whose logits add up (ASPP-L). At every
-    position and for every class the largest logit of all scales is the fused one (section 3.2 of
-    its paper), in training, too.
+    position and for every class the largest logit of all scales is the fused one, in training,
+    too; that and the loss of each scale follow a public reimplementation.
     """
 
     config: ModelConfig
