@@ -18,8 +18,11 @@ def __getattr__(name):
     raise AttributeError(f"module 'hparse_jax' has no attribute {name!r}")
 
 
-def load_parser(workdir_or_file, step=None, scales=None, flip=False, **options):
-    """A trained parser: `parser(image)` labels every pixel; see `inference.predictor`."""
+def load_parser(workdir_or_file=None, step=None, scales=None, flip=False, **options):
+    """A trained parser: `parser(image)` labels every pixel; see `inference.predictor`.
+
+    Without a workdir the one that comes with the package.
+    """
     from hparse_jax.inference import predictor  # here: importing the package stays quick
 
     return predictor.load_parser(workdir_or_file, step, scales=scales, flip=flip, **options)

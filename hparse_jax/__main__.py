@@ -19,6 +19,7 @@ import types
 from absl import flags
 
 import hparse_jax
+from hparse_jax._xla import set_compile_cache
 from hparse_jax.errors import InputError, UsageError
 
 VERBS = {
@@ -27,6 +28,7 @@ VERBS = {
     "evaluate": "score a trained parser on a labelled split",
     "import-weights": "convert published PyTorch weights into a workdir",
     "predict": "parse photographs and folders of photographs",
+    "pack": "make one file of a trained parser",
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]
@@ -64,6 +66,7 @@ def main() -> int:
         message = f"no verb {verb!r}{hint}" if verb else "which verb?"
         print(f"hparse: {message}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
+    set_compile_cache()
     try:
         module = importlib.import_module(f"hparse_jax.commands.{verb.replace('-', '_')}")
         module.define_flags()

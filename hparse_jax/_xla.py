@@ -1,10 +1,15 @@
-"""One XLA setting that must be made before jax starts its CPU backend."""
+"""What must be set before jax starts: a flag of its CPU backend, and the cache of programs."""
 
+import hashlib
 import os
+import pathlib
+import platform
 
 import jaxlib
+import platformdirs
 
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type="
+_CACHE_BYTES = 2 * 2**30
 
 
 def set_xla_flags() -> None:
@@ -20,3 +25,33 @@ def set_xla_flags() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib.__version__.startswith("0.10.") and _FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_FLAG}".strip()
+
+
+def set_compile_cache() -> None:
+    """Keeps compiled programs in the user's cache folder, so that the next call starts at once.
+
+    Environment variables of jax that the user has set stand: JAX_COMPILATION_CACHE_DIR is another
+    folder, JAX_ENABLE_COMPILATION_CACHE=false switches the cache off. At most 2 GiB are kept, the
+    programs used last. No effect once jax is imported, or when the folder cannot be made.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    # Programs are native code: machines with other processors may share a home.
+    folder = platformdirs.user_cache_path("hparse_jax", appauthor=False) / f"compiled-{_processor()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+def _processor() -> str:
+    """Eight digits that differ between kinds of processors."""
+    kind = f"{platform.machine()} {platform.processor()}"
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text().split("\n\n")[0].splitlines()
+        kind += "".join(x for x in lines if x.startswith(("model name", "flags", "Features")))
+    return hashlib.sha256(kind.encode()).hexdigest()[:8]

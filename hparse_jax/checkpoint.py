@@ -19,10 +19,12 @@ from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.build import build_backbone, build_model, initial_variables
+from hparse_jax.packed import read_header, read_variables, write_packed
 from hparse_jax.workdir import (
     CHECKPOINTS,
     BackboneSettings,
     check_new,
+    located,
     read_backbone,
     read_settings,
     write_backbone,
@@ -57,13 +59,15 @@ class TrainState:
 class Run:
     """A trained network as its workdir describes it.
 
-    variables: {"params", "batch_stats"}; their moving average when the run made one.
+    variables: {"params", "batch_stats"}; their moving average when the run made one. note: what a
+    packed parser says of itself in one line.
     """
 
     config: Config
     hierarchy: Hierarchy
     step: int
     variables: dict
+    note: str = ""
 
 
 class Checkpoints(contextlib.AbstractContextManager):
@@ -194,13 +198,56 @@ def _save_weights(workdir: str | os.PathLike, variables: dict) -> None:
 def load_run(workdir: str | os.PathLike, step: int | str | None = None) -> Run:
     """Config, hierarchy and weights of a run, at its newest or the given step.
 
-    step: or "best", the one of the highest validation score that is kept (config.keep_best).
-    Weights, averaged ones where the run made them, are placed on the first local device. Raises
-    InputError when the folder holds no run, or not that step.
+    workdir: its folder, a file that `pack_run` made, or "shipped", the parser that comes with the
+    package. step: or "best", the one of the highest validation score that is kept
+    (config.keep_best). Weights, averaged ones where the run made them, are placed on the first
+    local device. Raises InputError when there is no run, or not that step.
     """
     config, hierarchy = read_settings(workdir)
-    step, variables = _load_weights(workdir, build_model(config.model, hierarchy), step)
+    model = build_model(config.model, hierarchy)
+    if located(workdir).is_file():
+        return _load_packed(located(workdir), config, hierarchy, model, step)
+    step, variables = _load_weights(workdir, model, step)
     return Run(config, hierarchy, step, variables)
+
+
+def pack_run(run: Run, file: str | os.PathLike, note: str) -> int:
+    """Writes a run into one file, for `load_run`; returns its size in bytes.
+
+    note: one line that says what it is. Paths of this machine are left out of the config. Raises
+    InputError when the file exists.
+    """
+    paths = {field: getattr(Config(), field) for field in ("data_dir", "hierarchy", "init_from")}
+    header = {
+        "config": dataclasses.asdict(dataclasses.replace(run.config, **paths)),
+        "hierarchy": run.hierarchy.to_json(),
+        "step": run.step,
+        "note": note,
+    }
+    return write_packed(file, header, jax.device_get(run.variables))
+
+
+def _load_packed(
+    file: pathlib.Path,
+    config: Config,
+    hierarchy: Hierarchy,
+    model: nn.Module,
+    step: int | str | None,
+) -> Run:
+    header, variables = read_header(file), read_variables(file)
+    if step not in (None, header["step"]):
+        raise InputError(f"{file}: holds step {header['step']} alone, not {step}; leave it out")
+    variables = {"batch_stats": {}, **variables}  # empty ones are not in the file
+    wanted = jax.eval_shape(lambda: initial_variables(model, 0))
+    try:
+        _check_shapes(variables, wanted)
+    except ValueError as error:
+        raise InputError(
+            f"{file}: does not fit this version of hparse_jax ({error}); install the version that "
+            "made it"
+        ) from error
+    placed = jax.device_put(variables, jax.local_devices()[0])
+    return Run(config, hierarchy, header["step"], placed, header["note"])
 
 
 def load_backbone(workdir: str | os.PathLike) -> tuple[BackboneSettings, dict]:

@@ -172,7 +172,11 @@ class Config:
     seed: int = setting(0, "seed of initial weights, data order and augmentation", "from 0 up")
     dataset: str = setting("lip", "name of the built dataset")
     hierarchy: str = setting("", "shipped name, or JSON or Python file; empty: the dataset's")
-    init_from: str = setting("", "workdir of a run or of imported weights to start from")
+    init_from: str = setting(
+        "",
+        "workdir of a run or of imported weights to start from, a file that `hparse pack` made, or "
+        "shipped: the parser that comes with the package",
+    )
     pretrained: bool = setting(
         False,
         "the published score presumes trained weights, init_from: training says so when it starts "

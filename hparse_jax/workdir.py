@@ -12,6 +12,7 @@ from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
 from hparse_jax.models.build import NETWORKS
+from hparse_jax.packed import read_header
 from hparse_jax.storage import check_folder, write_json
 
 CHECKPOINTS = "checkpoints"
@@ -35,6 +36,10 @@ _FREE = {
 }
 
 
+SHIPPED = "shipped"  # instead of a workdir: the parser that comes with the package
+_SHIPPED_FILE = pathlib.Path(__file__).parent / "weights" / "street.safetensors"
+
+
 @dataclasses.dataclass(frozen=True)
 class BackboneSettings:
     """What an imported backbone is.
@@ -52,30 +57,46 @@ class BackboneSettings:
     classifier: bool = False
 
 
+def located(workdir: str | os.PathLike) -> pathlib.Path:
+    """The folder or the file that a workdir names: "shipped" is a file of the package."""
+    return _SHIPPED_FILE if os.fspath(workdir) == SHIPPED else pathlib.Path(workdir)
+
+
 def is_backbone(folder: str | os.PathLike) -> bool:
     """Whether the folder holds an imported backbone, not a run."""
     return (pathlib.Path(folder) / _BACKBONE).is_file()
 
 
-def read_settings(folder: str | os.PathLike) -> tuple[Config, Hierarchy]:
-    """The config and the hierarchy of a run. Raises InputError when they are not there."""
-    folder = pathlib.Path(folder)
+def read_settings(workdir: str | os.PathLike) -> tuple[Config, Hierarchy]:
+    """The config and the hierarchy of a run, in its folder or packed into a file.
+
+    Raises InputError when they are not there.
+    """
+    folder = located(workdir)
+    if folder.is_file():
+        header = read_header(folder)
+        return settings_from_json(folder, header.get("config"), header.get("hierarchy"))
     if is_backbone(folder):
         raise InputError(
             f"{folder}: holds an imported backbone, which parses nothing by itself; train a parser "
             "from it with config.init_from"
         )
-    trees = [_read(folder, name) for name in _SETTINGS]
+    return settings_from_json(folder, *(_read(folder, name) for name in _SETTINGS))
+
+
+def settings_from_json(
+    source: pathlib.Path, config: dict, hierarchy: dict
+) -> tuple[Config, Hierarchy]:
+    """The settings in the JSON that was read from `source`. Raises InputError naming it."""
     try:
-        model = trees[0]["model"]
+        model = config["model"]
         if model["name"] in NETWORKS:
             model = {**NETWORKS[model["name"]].earlier, **model}
-        config = from_json(trees[0] | {"model": model})
-        hierarchy = hierarchy_from_json(trees[1])
-        validate(config)
+        made = from_json(config | {"model": model})
+        validate(made)
+        return made, hierarchy_from_json(hierarchy)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _damaged(folder, " or ".join(_SETTINGS), error) from error
-    return config, hierarchy
+        raise _damaged(source, " or ".join(_SETTINGS), error) from error
 
 
 def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
@@ -121,6 +142,8 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
     The message names every setting that differs. A run that left no checkpoint binds nobody: its
     settings may be replaced.
     """
+    if os.fspath(folder) == SHIPPED:
+        raise InputError(f"workdir={SHIPPED}: names the parser of the package; give another folder")
     folder = pathlib.Path(folder)
     check_folder(folder, "workdir")
     if is_backbone(folder):

@@ -13,6 +13,7 @@ ORDER = (
     "_xla",
     "errors",
     "storage",
+    "packed",
     "config",
     "hierarchy",
     "metrics",

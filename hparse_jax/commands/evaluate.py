@@ -17,13 +17,14 @@ from hparse_jax.inference.groups import factors, object_sizes
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
 from hparse_jax.storage import check_folder, write_json
+from hparse_jax.workdir import SHIPPED, located
 
 
 def define_flags() -> None:
     inference_flags.define_flags()
     flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("split", None, "Split to score; default: the run's config.val_split.")
-    flags.DEFINE_string("output", None, "JSON file; default: WORKDIR/evaluation_SPLIT_STEP.json.")
+    flags.DEFINE_string("output", None, "JSON file; default: evaluation_SPLIT_STEP.json, in the workdir if it is a folder.")
     flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
     flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
     flags.DEFINE_list(
@@ -35,7 +36,7 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """`hparse evaluate --workdir=DIR [--split=val] [--scales=0.75,1,1.25] [--flip]`"""
+    """`hparse evaluate [--workdir=DIR] [--split=val] [--scales=0.75,1,1.25] [--flip]`"""
     values = flags.FLAGS
     if argv:
         raise UsageError(f"no arguments but flags, not {' '.join(argv)}")
@@ -48,7 +49,9 @@ def main(argv: list[str]) -> None:
         check_folder(pathlib.Path(values.output).absolute().parent, f"--output={values.output}")
     if values.dataset == "":
         raise InputError("--dataset=: give the name of a built dataset, e.g. atr")
-    run = load_run(values.workdir, values.step)
+    run = load_run(values.workdir or SHIPPED, values.step)
+    if not values.workdir:
+        print(f"no workdir is given: {run.note}")
     config = run.config
     dataset = inference_flags.built_dataset(config)
     split = values.split or config.val_split
@@ -85,7 +88,9 @@ def main(argv: list[str]) -> None:
     for shown in sides:
         at_side = score(predictor(side=shown, scales=(1.0,)))
         report.setdefault("input_sizes", {})[str(shown)] = at_side["levels"][0]
-    output = pathlib.Path(values.output or pathlib.Path(values.workdir) / _name(report, config))
+    workdir = located(values.workdir or SHIPPED)
+    folder = workdir if workdir.is_dir() else pathlib.Path()
+    output = pathlib.Path(values.output or folder / _name(report, config))
     write_json(output, report)
     print(table(report))
     print(f"written to {output}")

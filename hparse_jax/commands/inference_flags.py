@@ -9,7 +9,12 @@ from hparse_jax.errors import InputError
 
 def define_flags() -> None:
     """Defines the flags of both."""
-    flags.DEFINE_string("workdir", None, "The folder of the training run.", required=True)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "The folder of the training run, or a file that `hparse pack` made. Default: the parser "
+        "that comes with the package.",
+    )
     flags.DEFINE(
         StepParser(), "step", None, "Step of the checkpoint, or `best`; default: the last one."
     )

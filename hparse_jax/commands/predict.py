@@ -33,11 +33,11 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`hparse predict --workdir=DIR --output=OUT PHOTO_OR_FOLDER...`
+    """`hparse predict [--workdir=DIR] --output=OUT PHOTO_OR_FOLDER...`
 
     Exits with 1 when a photo failed.
 
-    `hparse predict --workdir=DIR --output=OUT --split=test` parses a split of a built dataset into
+    `hparse predict [--workdir=DIR] --output=OUT --split=test` parses a split of a built dataset into
     OUT/ID.png and a zip of them.
     """
     values = flags.FLAGS

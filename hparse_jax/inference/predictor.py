@@ -6,6 +6,7 @@ maps; parsing files, scoring a split and writing a submission all read from it.
 
 import dataclasses
 import functools
+import logging
 import math
 import os
 import pathlib
@@ -25,7 +26,7 @@ from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
 from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
-from hparse_jax.workdir import BackboneSettings, is_backbone
+from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
 
@@ -227,15 +228,17 @@ class FeatureExtractor:
 
 
 def load_parser(
-    workdir_or_file: str | os.PathLike, step: int | str | None = None, **options
+    workdir_or_file: str | os.PathLike | None = None, step: int | str | None = None, **options
 ) -> Predictor | FeatureExtractor:
     """The parser that a training run made; of an imported backbone its features alone.
 
-    workdir_or_file: the run's folder, or one checkpoint in it (DIR/checkpoints/STEP).
-    step: of the checkpoint, default the last. options: scales, flip, side, max_side and consistent
-    of `Predictor`. Raises InputError when there is no such run or checkpoint.
+    workdir_or_file: the run's folder, one checkpoint in it (DIR/checkpoints/STEP), or a file that
+    `hparse pack` made; None: the parser that comes with the package, which says in a line what it
+    is (logger "hparse_jax"). step: of the checkpoint, default the last. options: scales, flip,
+    side, max_side and consistent of `Predictor`. Raises InputError when there is no such run or
+    checkpoint.
     """
-    path = pathlib.Path(workdir_or_file)
+    path = pathlib.Path(SHIPPED if workdir_or_file is None else workdir_or_file)
     if path.parent.name == "checkpoints" and path.name.isdigit():
         if step not in (None, int(path.name)):
             raise InputError(f"{path} is the checkpoint of step {path.name}, not of step {step}")
@@ -243,6 +246,9 @@ def load_parser(
     if is_backbone(path):
         return FeatureExtractor(*load_backbone(path))
     run = load_run(path, step)
+    if workdir_or_file is None:
+        # a warning, since Python shows those to whoever has not set up logging
+        logging.getLogger("hparse_jax").warning("no workdir is given: %s", run.note)
     model = build_model(run.config.model, run.hierarchy)
     return Predictor(model, run.variables, run.config, run.hierarchy, step=run.step, **options)
 

@@ -12,6 +12,7 @@ from hparse_jax.models.build import NETWORKS
 from hparse_jax.models.vgg import subsample
 from hparse_jax.workdir import is_backbone
 
+_BACKBONE = ("depth", "stem", "width")  # the settings that decide the shapes of a ResNet
 _INPUT = ("mean", "std", "channels")  # the settings that weights are trained with
 
 
@@ -52,6 +53,11 @@ def start_from(
     same_classes = levels.get(hierarchy.levels[0].name) == hierarchy.levels[0].nodes and all(
         levels.get(level.name, level.nodes) == level.nodes for level in hierarchy.levels
     )
+    others = [
+        f"set config.model.{field}={getattr(source.model, field)}"
+        for field in _BACKBONE
+        if getattr(source.model, field) != getattr(config.model, field)
+    ]
     new_ones = []
 
     def take(path, new):
@@ -63,7 +69,7 @@ def start_from(
             there = list(old[name].shape) if name in old else "not there"
             raise InputError(
                 f"config.init_from={workdir}: {name} is {there}, {list(new.shape)} is wanted; "
-                "give a run with the same backbone and config.model.width"
+                + (", ".join(others) or "give a run with the same backbone")
             )
         layer = name.split("/")[-2:]
         published = old.get("/".join(["params", backbone, *layer]))
