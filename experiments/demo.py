@@ -6,13 +6,13 @@ Everything lies under demo/. Started again, it resumes where it stopped. Each st
 command that does the same; here they share one process, which saves their start.
 """
 
-import functools
 import pathlib
 import runpy
 import sys
 import time
 
 import numpy as np
+from runs import set_fields  # beside this script
 
 from hparse_jax.commands.build import build_and_print
 from hparse_jax.commands.evaluate import table
@@ -102,11 +102,7 @@ def as_flag(field: str) -> str:
 
 def configured() -> Config:
     """configs/synthetic.py with the overrides."""
-    config = runpy.run_path("configs/synthetic.py")["get_config"]()
-    for name, value in OVERRIDES.items():
-        *rooms, field = name.split(".")
-        setattr(functools.reduce(getattr, rooms, config), field, value)
-    return config
+    return set_fields(runpy.run_path("configs/synthetic.py")["get_config"](), OVERRIDES)
 
 
 def sheet(people, parser, batch_size: int) -> np.ndarray:

@@ -37,7 +37,9 @@ def set_compile_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     # Programs are native code: machines with other processors may share a home.
-    folder = platformdirs.user_cache_path("hparse_jax", appauthor=False) / f"compiled-{_processor()}"
+    folder = (
+        platformdirs.user_cache_path("hparse_jax", appauthor=False) / f"compiled-{_processor()}"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -65,6 +65,12 @@ class ModelConfig:
     multi_grid: bool = setting(
         False, "dilations of block 4: 2, 4, 8; twice that at output stride 8"
     )
+    drop_path: float = setting(
+        0.0,
+        "stochastic depth: probability that training skips the last residual unit for an image, "
+        "less for those before it, in even steps from 0",
+        "from 0, below 1",
+    )
     hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")
     top_down: bool = setting(True, "top-down inference (Eq. 12)")
@@ -152,6 +158,9 @@ class LossConfig:
     )
     auxiliary_weight: float = setting(0.4, "cross-entropy weight of auxiliary maps", "from 0 up")
     lovasz_weight: float = setting(0.0, "weight of Lovasz-softmax on the fused maps", "from 0 up")
+    lovasz_stride: int = setting(
+        1, "Lovasz-softmax reads every such pixel along each side; it sorts them", "above 0"
+    )
     structure: str = setting(
         "none",
         "LIP's structure-sensitive loss (section 4): an image's cross-entropy times "

@@ -83,8 +83,10 @@ def parsing_loss(
             total = total + weight * term
         if config.lovasz_weight:
             # A ratio of areas, not a mean over pixels: pieces of a batch are weighted by theirs.
-            probabilities = jax.nn.softmax(resize(level.fused, size))
-            term = lovasz_softmax(probabilities, targets) * (pixels[depth] / divisors[depth])
+            every = config.lovasz_stride
+            probabilities = jax.nn.softmax(at_stride(level.fused, size, every))
+            term = lovasz_softmax(probabilities, targets[:, ::every, ::every])
+            term = term * (pixels[depth] / divisors[depth])
             terms[f"{name}/lovasz"] = term
             total = total + weight * config.lovasz_weight * term
     for name, logits in (output.auxiliary or {}).items():
@@ -109,15 +111,23 @@ def structure_weights(
     """
     stride = config.structure_stride
     grid = labels[:, ::stride, ::stride]
-    # where these pixels lie between the logits, whose corners are the image's
-    rows, columns = (
-        np.linspace(0.0, points - 1.0, side)[::stride]
-        for points, side in zip(logits.shape[1:3], labels.shape[1:3], strict=True)
-    )
-    predicted = jnp.argmax(interpolate(logits, rows, columns), -1).astype(jnp.uint8)
+    logits = at_stride(logits, labels.shape[1:3], stride)
+    predicted = jnp.argmax(logits, -1).astype(jnp.uint8)
     predicted = jnp.where(grid == IGNORE, jnp.uint8(IGNORE), predicted)
     error = structure_error(predicted, grid, hierarchy, config.structure_constants)
     return jax.lax.stop_gradient(error + (config.structure == "one_plus_error"))
+
+
+def at_stride(
+    logits: Float[Array, "b h2 w2 c"], size: tuple[int, int], stride: int
+) -> Float[Array, "b h w c"]:
+    """Logits at every `stride`-th pixel of images of that size, the first pixel included."""
+    # where these pixels lie between the logits, whose corners are the image's
+    rows, columns = (
+        np.linspace(0.0, points - 1.0, side)[::stride]
+        for points, side in zip(logits.shape[1:3], size, strict=True)
+    )
+    return interpolate(logits, rows, columns)
 
 
 def count_valid(

@@ -221,6 +221,19 @@ def test_lovasz_softmax_of_hard_predictions_is_one_minus_iou():
     np.testing.assert_allclose(loss, np.mean(jaccard), rtol=1e-6)
 
 
+def test_a_stride_of_lovasz_softmax_leaves_out_pixels(case):
+    """Logits of the label's own size: every third pixel of both, and nothing else."""
+    _, labels = case
+    rng = np.random.default_rng(3)
+    leaves = HIERARCHY.leaves_only()
+    logits = jnp.asarray(rng.normal(size=(*labels.shape, len(leaves.levels[0].nodes))), jnp.float32)
+    maps = LevelOutput(direct=logits, top_down=None, bottom_up=None, fused=logits, gates={})
+    config = LossConfig(lovasz_weight=1.0, lovasz_stride=3)
+    _, terms = parsing_loss(ParserOutput((maps,), {}), labels, leaves, config)
+    expected = lovasz_softmax(jax.nn.softmax(logits[:, ::3, ::3]), labels[:, ::3, ::3])
+    np.testing.assert_allclose(terms["parts/lovasz"], expected, rtol=1e-5)
+
+
 def test_level_weights_of_another_depth_are_refused(case):
     output, labels = case
     with pytest.raises(InputError, match="give 3 weights"):

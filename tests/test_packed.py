@@ -88,7 +88,7 @@ def test_a_file_that_exists_stays(packed):
 
 
 def test_a_weight_out_of_range_leaves_no_file(tmp_path):
-    with pytest.raises(InputError, match="a/kernel: holds 70000.0, too large for half precision"):
+    with pytest.raises(InputError, match=r"a/kernel: holds 70000\.0, too large for half precision"):
         write_packed(tmp_path / "a.safetensors", {}, {"a": {"kernel": np.full((1, 1), 7e4)}})
     assert not list(tmp_path.iterdir())
 

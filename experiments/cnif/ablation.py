@@ -32,10 +32,7 @@ from absl import flags
 from hparse_jax.commands import train as train_verb
 from hparse_jax.commands.train import TERMINATED
 from hparse_jax.config import Config
-from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
-from hparse_jax.inference.evaluate import evaluate_split
-from hparse_jax.inference.predictor import load_parser
 from hparse_jax.storage import write_bytes, write_json
 from hparse_jax.training.train import train
 from hparse_jax.workdir import CHECKPOINTS
@@ -43,8 +40,7 @@ from hparse_jax.workdir import CHECKPOINTS
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from charts import dot_chart  # noqa: E402, beside the folder of this script
-
-EVALUATION = "evaluation.json"  # of a run, written when all its steps are done
+from runs import EVALUATION, score  # noqa: E402
 
 FULL = {"hierarchy": True, "bottom_up": True, "top_down": True, "fusion": "conditional"}
 UNGATED = FULL | {"fusion": "unconditional"}
@@ -166,27 +162,10 @@ def read_config(arguments: argparse.Namespace, fields: list[str]) -> Config:
     left_over = flags.FLAGS(sys.argv)[1:]
     if left_over:
         raise InputError(f"{left_over[0]}: only flags are read; see --help")
+    name = flags.FLAGS.config.model.name
+    if name != "cnif":
+        raise InputError(f"config.model.name={name}: the rows are of cnif; leave it out")
     return flags.FLAGS.config
-
-
-def score(workdir: pathlib.Path, config: Config, flip: bool) -> dict:
-    """The evaluate JSON of the run's last step, from its file where that was made in this way."""
-    file = workdir / EVALUATION
-    views = {"scales": config.eval_scales, "side": config.eval_side, "flip": flip}
-    wanted = views | {"scales": list(config.eval_scales), "split": config.val_split}
-    report = json.loads(file.read_text()) if file.exists() else {}
-    if any(report.get(key) != value for key, value in wanted.items()):
-        parser = load_parser(workdir, **views, max_side=None)
-        report = evaluate_split(
-            parser,
-            BuiltDataset(config.dataset, config.data_dir),
-            config.val_split,
-            parser.hierarchy,
-            batch_size=config.eval_batch_size,
-            progress=True,
-        )
-        write_json(file, report)
-    return report
 
 
 def tabulate(folder: pathlib.Path, rows: Sequence[str], seeds: Sequence[int]) -> str:

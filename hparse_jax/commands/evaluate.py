@@ -24,7 +24,11 @@ def define_flags() -> None:
     inference_flags.define_flags()
     flags.adopt_module_key_flags(inference_flags)  # --help lists them
     flags.DEFINE_string("split", None, "Split to score; default: the run's config.val_split.")
-    flags.DEFINE_string("output", None, "JSON file; default: evaluation_SPLIT_STEP.json, in the workdir if it is a folder.")
+    flags.DEFINE_string(
+        "output",
+        None,
+        "JSON file; default: evaluation_SPLIT_STEP.json in the workdir, here when that is a file.",
+    )
     flags.DEFINE_list("factors", [], "Scores by factor: list files of ids, or `derived`.")
     flags.DEFINE_bool("object_sizes", False, "Scores of small, medium and large objects.")
     flags.DEFINE_list(

@@ -37,8 +37,8 @@ def main(argv: list[str]) -> int:
 
     Exits with 1 when a photo failed.
 
-    `hparse predict [--workdir=DIR] --output=OUT --split=test` parses a split of a built dataset into
-    OUT/ID.png and a zip of them.
+    `hparse predict [--workdir=DIR] --output=OUT --split=test` parses a split of a built dataset
+    into OUT/ID.png and a zip of them.
     """
     values = flags.FLAGS
     inference_flags.check_positive("batch_size", "max_side")

@@ -1,5 +1,6 @@
 """Dilated ResNet-18, 34, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
 
+import jax
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
@@ -17,7 +18,9 @@ STEMS = {  # (channels, kernel, stride) of each convolution
 class Residual(nn.Module):
     """One residual unit: basic (two 3x3) or bottleneck (1x1, 3x3, 1x1; the 3x3 strides).
 
-    channels: of the 3x3 convolutions; a bottleneck returns four times as many.
+    channels: of the 3x3 convolutions; a bottleneck returns four times as many. drop_path: the
+    probability that training skips the convolutions of the unit for an image, which the others make
+    up for (stochastic depth, Huang et al. 2016).
     """
 
     channels: int
@@ -25,6 +28,7 @@ class Residual(nn.Module):
     stride: int
     dilation: int
     dtype: str
+    drop_path: float = 0.0
 
     @nn.compact
     def __call__(
@@ -44,6 +48,10 @@ class Residual(nn.Module):
             y = conv(features, 3, "conv2", relu=False)(y, train)
         if x.shape != y.shape:
             x = conv(features, 1, "shortcut", self.stride, relu=False)(x, train)
+        if train and self.drop_path:
+            kept = 1.0 - self.drop_path
+            stays = jax.random.bernoulli(self.make_rng("dropout"), kept, (len(y), 1, 1, 1))
+            y = y * (stays / kept).astype(y.dtype)
         x = nn.relu(x + y)
         # a 1x1 convolution, as a bottleneck begins with, mixes no pixels
         return x if self.bottleneck else without_padding(x, inside)
@@ -78,16 +86,18 @@ class ResNet(nn.Module):
 
         strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if config.output_stride == 16 else (1, 1, 2, 4)
-        outputs = []
+        outputs, done, total = [], 0, sum(UNITS[config.depth])
         for block, units in enumerate(UNITS[config.depth]):
             grid = config.multi_grid and block == 3
             for unit in range(units):
+                done += 1
                 x = Residual(
                     channels=scale_channels(64 * 2**block, config.width),
                     bottleneck=config.depth >= 50,
                     stride=strides[block] if unit == 0 else 1,
                     dilation=dilations[block] * (2**unit if grid else 1),
                     dtype=config.dtype,
+                    drop_path=config.drop_path * done / total,
                     name=f"block{block + 1}_{unit}",
                 )(x, train, inside)
             x = without_padding(x, inside)

@@ -66,9 +66,7 @@ def test_predict_takes_the_file_and_finds_the_same(folder, tmp_path):
     np.testing.assert_array_equal(*maps)
 
 
-def test_evaluate_takes_the_file_and_writes_where_one_stands(
-    folder, built, tmp_path, monkeypatch
-):
+def test_evaluate_takes_the_file_and_writes_where_one_stands(folder, built, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = hparse("evaluate", f"--workdir={folder / 'p.safetensors'}", f"--data_dir={built}")
     assert done.returncode == 0, done.stderr

@@ -159,8 +159,9 @@ def test_a_stopped_campaign_has_whole_seeds_and_resumes(ablation, campaign, tmp_
         hierarchy = None
 
     monkeypatch.setattr(ablation, "train", train)
-    monkeypatch.setattr(ablation, "evaluate_split", evaluate_split)
-    monkeypatch.setattr(ablation, "load_parser", lambda workdir, **views: Parser(views))
+    runs = sys.modules["runs"]
+    monkeypatch.setattr(runs, "evaluate_split", evaluate_split)
+    monkeypatch.setattr(runs, "load_parser", lambda workdir, **views: Parser(views))
     campaign = functools.partial(campaign, "--seeds=3,5", "--rows=full,backbone,both")
 
     assert campaign()[0] == 143

@@ -4,10 +4,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import linen as nn
 
 from hparse_jax.config import ModelConfig
-from hparse_jax.models.resnet import ResNet
+from hparse_jax.models.resnet import Residual, ResNet
 
 
 @functools.cache
@@ -57,3 +59,36 @@ def test_strides_beyond_the_output_stride_become_dilations(output_stride, multi_
     jaxpr = str(jax.make_jaxpr(backbone.apply)(variables, images))
     counts = {d: jaxpr.count(f"rhs_dilation=({d}, {d})") for d in (2, 4, 8)}
     assert {d: n for d, n in counts.items() if n} == expected
+
+
+def test_stochastic_depth_skips_whole_units_and_makes_up_for_it():
+    x = jnp.asarray(100 + np.random.default_rng(0).normal(size=(64, 3, 3, 8)), jnp.float32)
+    unit = Residual(8, bottleneck=False, stride=1, dilation=1, dtype="float32")
+    variables = unit.init(jax.random.key(0), x, False, None)
+
+    def added(unit, train=True):
+        """What the convolutions add: x is so large that no ReLU cuts."""
+        y, _ = unit.apply(
+            variables, x, train, None, mutable=["batch_stats"], rngs={"dropout": jax.random.key(1)}
+        )
+        return np.asarray(y - x)
+
+    always, sometimes = added(unit), added(unit.clone(drop_path=0.75))
+    skipped = (sometimes == 0).all((1, 2, 3))
+    assert 36 <= skipped.sum() <= 60  # of 64 at 0.75: 48, three standard deviations either way
+    np.testing.assert_allclose(sometimes[~skipped], 4 * always[~skipped], atol=1e-4)
+    np.testing.assert_array_equal(added(unit.clone(drop_path=0.75), False), added(unit, False))
+
+
+def test_stochastic_depth_grows_to_the_last_unit():
+    asked = []
+
+    def note(call, args, kwargs, context):
+        if isinstance(context.module, Residual) and context.method_name == "__call__":
+            asked.append(context.module.drop_path)
+        return call(*args, **kwargs)
+
+    model = ResNet(ModelConfig(depth=18, width=0.125, dtype="float32", drop_path=0.4))
+    with nn.intercept_methods(note):
+        model.init(jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
+    np.testing.assert_allclose(asked, [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4])
