@@ -43,15 +43,7 @@ class ModelConfig:
         "cnif: the paper's parser; cnif_official: the network that CNIF's authors released, for "
         "imported weights; else a baseline of the LIP paper, which predicts the leaves only and "
         "for which only width, dtype, input_scales and attention_stride apply",
-        (
-            "cnif",
-            "segnet",
-            "fcn8s",
-            "deeplab_largefov",
-            "deeplab_v2",
-            "attention",
-            "cnif_official",
-        ),
+        ("cnif", "segnet", "fcn8s", "deeplab_largefov", "deeplab_v2", "attention", "cnif_official"),
     )
     depth: int = setting(101, "layers of the ResNet", (18, 34, 50, 101))
     output_stride: int = setting(16, "input pixels per pixel of the last block", (8, 16))
@@ -183,8 +175,8 @@ class Config:
     hierarchy: str = setting("", "shipped name, or JSON or Python file; empty: the dataset's")
     init_from: str = setting(
         "",
-        "workdir of a run or of imported weights to start from, a file that `hparse pack` made, or "
-        "shipped: the parser that comes with the package",
+        "workdir of a run or of imported weights to start from, a file of `hparse pack`, or "
+        "shipped, the parser that comes with the package",
     )
     pretrained: bool = setting(
         False,
