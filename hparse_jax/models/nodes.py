@@ -124,6 +124,11 @@ def node_convolution(
 ) -> Float[Array, "b h w node_outputs"]:
     """Convolves every node's own channels with its own kernel."""
     kernel = kernel.astype(x.dtype)
+    side, features_in, nodes, features_out = kernel.shape[1:]
+    if side == 1:  # on a CPU two to five times as fast as a convolution
+        x = x.reshape(*x.shape[:3], nodes, features_in)
+        x = jnp.einsum("bhwvi,ivo->bhwvo", x, kernel[0, 0])
+        return x.reshape(*x.shape[:3], nodes * features_out)
     return grouped_convolution(x, kernel.reshape(*kernel.shape[:3], -1), kernel.shape[3])
 
 
