@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint; each makes its own .venv when it is missing.
+# make demo [PHOTOS=folder] | test | test-slow | lint; each makes its own .venv when it is missing.
 # PYTHON=/path/to/python3.12 chooses the interpreter; 3.11 to 3.14 work.
 
 PYTHON ?=
@@ -9,7 +9,7 @@ SUITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 .PHONY: demo test test-slow lint always
 
 demo: $(INSTALLED)
-	.venv/bin/python experiments/demo.py
+	.venv/bin/python experiments/demo.py $(PHOTOS)
 
 test: lint
 	.venv/bin/python -m pytest -n auto

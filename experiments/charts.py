@@ -1,4 +1,4 @@
-"""Bars and dots of the experiments, drawn with matplotlib (the extra `charts`)."""
+"""Bars, dots and lines of the experiments, drawn with matplotlib (the extra `charts`)."""
 
 import math
 import pathlib
@@ -44,6 +44,20 @@ def dot_chart(
     Raises OSError when the file cannot be written.
     """
     _save(dot_figure(title, rows, panels), path)
+
+
+def line_chart(
+    title: str,
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    path: pathlib.Path,
+    x_label: str,
+    diagonal: bool = False,
+) -> None:
+    """Writes `line_figure` as a PNG; the same input gives the same bytes.
+
+    Raises OSError when the file cannot be written.
+    """
+    _save(line_figure(title, panels, x_label, diagonal), path)
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:
@@ -124,4 +138,31 @@ def dot_figure(
         axes.spines[["top", "right"]].set_visible(False)
     every[0].set_yticks(range(len(rows)), rows)
     every[0].set_ylim(max(1, len(rows)) - 0.5, -0.5)  # the first row on top
+    return figure
+
+
+def line_figure(
+    title: str,
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    x_label: str,
+    diagonal: bool = False,
+) -> Figure:
+    """A panel for each measure, in it a line for each series: name -> (x values, y values).
+
+    diagonal: both axes go from 0 to 1, and a thin line shows where they are equal.
+    """
+    figure = Figure((_WIDTH * len(panels), 0.8 * _WIDTH), dpi=110, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (measure, series) in zip(every, panels.items(), strict=True):
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color="grey", lw=0.7)
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+        for index, (name, (x, y)) in enumerate(series.items()):
+            axes.plot(x, y, marker=".", ms=4, color=_COLOURS[2 * index % 20], label=name)
+        axes.set(xlabel=x_label, title=measure)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(series) > 1:
+            axes.legend(fontsize=8)
     return figure

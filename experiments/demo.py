@@ -1,8 +1,10 @@
 """The whole job on synthetic people, on a CPU, in minutes: build, train, score, parse, look.
 
     make demo
+    make demo PHOTOS=folder
 
-Everything lies under demo/. Started again, it resumes where it stopped. Each step is shown as the
+With PHOTOS, a photo or a folder of them, these are first parsed by the parser that comes with the
+package. Everything lies under demo/. Started again, it resumes where it stopped. Each step is shown as the
 command that does the same; here they share one process, which saves their start.
 """
 
@@ -30,6 +32,7 @@ from hparse_jax.training.train import train
 
 FOLDER = pathlib.Path("demo")
 DATA, RUN, PHOTOS, PARSED = (FOLDER / name for name in ("data", "run", "photos", "parsed"))
+YOURS = FOLDER / "your_photos"
 PEOPLE = 8
 VALIDATION_SEED = 1  # of the people in the validation split
 
@@ -59,6 +62,11 @@ OVERRIDES = {
 def main() -> int:
     """Runs the demo; the exit code of training when that was stopped, else 0."""
     begin = time.perf_counter()
+    if sys.argv[1:]:
+        show("predict", f"--output={YOURS}", *sys.argv[1:])
+        if code := predict(load_parser(), sys.argv[1:], YOURS):
+            return code
+
     show("build synthetic", f"--data_dir={DATA}")
     build_and_print("synthetic", DATA)
 

@@ -104,3 +104,18 @@ def test_without_matplotlib_the_remedy_is_named(tmp_path):
     assert "pip install 'hparse_jax[charts]'" in line
     # the table itself needs none
     subprocess.run(command, env=environment, capture_output=True, check=True)
+
+
+def test_a_line_is_drawn_for_each_series_of_a_panel(charts):
+    panels = {
+        "parts": {"a": ([0, 1], [0.2, 0.4]), "b": ([0, 2], [0.1, 0.1])},
+        "body": {"a": ([3], [1])},
+    }
+    parts, body = charts.line_figure("title", panels, "epoch").axes
+    assert [line.get_xydata().tolist() for line in parts.lines] == [
+        [[0, 0.2], [1, 0.4]],
+        [[0, 0.1], [2, 0.1]],
+    ]
+    assert [text.get_text() for text in parts.get_legend().texts] == ["a", "b"]
+    assert body.get_legend() is None
+    assert (body.get_title(), body.get_xlabel()) == ("body", "epoch")
