@@ -4,8 +4,8 @@
     make demo PHOTOS=folder
 
 With PHOTOS, a photo or a folder of them, these are first parsed by the parser that comes with the
-package. Everything lies under demo/. Started again, it resumes where it stopped. Each step is shown as the
-command that does the same; here they share one process, which saves their start.
+package. Everything lies under demo/. Started again, it resumes where it stopped. Each step is shown
+as the command that does the same; here they share one process, which saves their start.
 """
 
 import pathlib
