@@ -58,8 +58,15 @@ class BackboneSettings:
 
 
 def located(workdir: str | os.PathLike) -> pathlib.Path:
-    """The folder or the file that a workdir names: "shipped" is a file of the package."""
-    return _SHIPPED_FILE if os.fspath(workdir) == SHIPPED else pathlib.Path(workdir)
+    """The folder or the file that a workdir names: "shipped" is a file of the package.
+
+    Raises InputError when the installation lacks it.
+    """
+    if os.fspath(workdir) != SHIPPED:
+        return pathlib.Path(workdir)
+    if not _SHIPPED_FILE.is_file():
+        raise InputError("no trained parser comes with this installation; give a workdir")
+    return _SHIPPED_FILE
 
 
 def is_backbone(folder: str | os.PathLike) -> bool:

@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from hparse_jax import workdir
 from hparse_jax.config import Config, LossConfig, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
@@ -11,6 +12,7 @@ from hparse_jax.workdir import (
     BackboneSettings,
     check_new,
     claim,
+    located,
     read_backbone,
     read_settings,
     write_backbone,
@@ -145,3 +147,16 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, name):
     for check in (lambda folder: claim(folder, Config(), LIP), check_new):
         with pytest.raises(InputError, match=r"mine\.json is a file; give the path of a folder"):
             check(tmp_path / name)
+
+
+def test_the_shipped_parser_is_a_file_of_the_package_or_is_said_to_be_missing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(workdir, "_SHIPPED_FILE", tmp_path / "street.safetensors")
+    with pytest.raises(InputError, match="no trained parser comes with this installation"):
+        read_settings("shipped")
+    (tmp_path / "street.safetensors").touch()
+    assert located("shipped") == tmp_path / "street.safetensors"
+    assert located("./shipped") == pathlib.Path("shipped")
+    with pytest.raises(InputError, match="names the parser of the package"):
+        claim("shipped", Config(), LIP)

@@ -238,14 +238,15 @@ def load_parser(
     side, max_side and consistent of `Predictor`. Raises InputError when there is no such run or
     checkpoint.
     """
-    path = pathlib.Path(SHIPPED if workdir_or_file is None else workdir_or_file)
+    workdir = SHIPPED if workdir_or_file is None else workdir_or_file
+    path = pathlib.Path(workdir)
     if path.parent.name == "checkpoints" and path.name.isdigit():
         if step not in (None, int(path.name)):
             raise InputError(f"{path} is the checkpoint of step {path.name}, not of step {step}")
-        path, step = path.parent.parent, int(path.name)
-    if is_backbone(path):
-        return FeatureExtractor(*load_backbone(path))
-    run = load_run(path, step)
+        workdir, step = path.parent.parent, int(path.name)
+    if is_backbone(workdir):
+        return FeatureExtractor(*load_backbone(workdir))
+    run = load_run(workdir, step)
     if workdir_or_file is None:
         # a warning, since Python shows those to whoever has not set up logging
         logging.getLogger("hparse_jax").warning("no workdir is given: %s", run.note)
