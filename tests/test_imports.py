@@ -13,6 +13,7 @@ ORDER = (
     "_xla",
     "errors",
     "storage",
+    "lock",
     "packed",
     "config",
     "hierarchy",

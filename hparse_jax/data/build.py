@@ -22,6 +22,7 @@ from hparse_jax.data.raw.source import Layout, Source
 from hparse_jax.data.report import draw_report, require_matplotlib
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, get_hierarchy
+from hparse_jax.lock import sole_writer
 
 DATASETS: dict[str, Layout] = {
     "synthetic": synthetic.LAYOUT,
@@ -86,7 +87,9 @@ def build(
         _stop_for(source.problems, skip_bad)
         if manual_dir is not None:
             source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
-        _write(target, source, skip_bad, beam)
+        with sole_writer(target.parent):
+            if not target.exists():  # as it may by now
+                _write(target, source, skip_bad, beam)
     if report:
         draw_report(BuiltDataset(name, data_dir))
     return target

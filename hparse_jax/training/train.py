@@ -24,6 +24,7 @@ from hparse_jax.hierarchy import Hierarchy, get_hierarchy
 from hparse_jax.inference.evaluate import evaluate_split
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.joints import require_joints
+from hparse_jax.lock import sole_writer
 from hparse_jax.losses import class_weights
 from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
 from hparse_jax.training.step import create_state, make_train_step
@@ -49,8 +50,6 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
     total = config.total_steps(photos)
     claim(workdir, config, hierarchy)
     lead = jax.process_index() == 0
-    if lead:
-        write_settings(workdir, config, hierarchy)
 
     model = build_model(config.model, hierarchy)
     weights = None
@@ -60,6 +59,10 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
     train_step = make_train_step(model, config, mesh, total, weights)
     put = functools.partial(sharding.global_batch, mesh)
     with contextlib.ExitStack() as stack:
+        still_ours = stack.enter_context(sole_writer(workdir, _say)) if lead else lambda: None
+        claim(workdir, config, hierarchy)  # again: another process may have begun and ended
+        if lead:
+            write_settings(workdir, config, hierarchy)
         checkpoints = stack.enter_context(
             Checkpoints(workdir, config.keep_checkpoints, config.keep_best)
         )
@@ -134,6 +137,7 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
                 continue
             values = values_of(*pending)
             pending = None
+            still_ours()
             if log and config.log_every:
                 seconds = time.perf_counter() - since
                 values["images_per_second"] = (done - logged) * config.batch_size / seconds

@@ -12,6 +12,7 @@ from raw_folders import write, write_people, write_sample
 from hparse_jax.data.build import DATASETS, build, check_raw
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
+from hparse_jax.lock import sole_writer
 
 
 def splits(data_dir) -> dict[str, int]:
@@ -123,6 +124,17 @@ def test_a_check_counts_what_is_good_and_left_out_and_writes_nothing(raw):
     assert sorted(raw.parent.rglob("*")) == before
 
 
+def test_a_second_build_is_refused_while_the_first_one_runs(raw, tmp_path):
+    with sole_writer(tmp_path / "fashion_clothing"):
+        unfinished = tmp_path / "fashion_clothing" / "incomplete.1.0.0"
+        unfinished.mkdir()
+        with pytest.raises(InputError, match="is at work there"):
+            build("fashion_clothing", tmp_path, raw)
+        assert unfinished.is_dir()
+    build("fashion_clothing", tmp_path, raw)
+    assert splits(tmp_path) == {"train": 5, "val": 2}
+
+
 def test_a_killed_build_reads_as_not_built_and_is_cleared_away(raw, tmp_path):
     code = (
         "import sys, time; from hparse_jax.data.raw import records as dataset\n"
@@ -142,7 +154,7 @@ def test_a_killed_build_reads_as_not_built_and_is_cleared_away(raw, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert [path.name[:11] for path in folder.iterdir()] == ["incomplete."]
+    assert {path.name[:11] for path in folder.iterdir()} == {".lock", "incomplete."}
     with pytest.raises(InputError, match="hparse build fashion_clothing"):
         splits(tmp_path / "data")
     target = build("fashion_clothing", tmp_path / "data", raw)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hparse_jax.checkpoint import load_run
+from hparse_jax.lock import sole_writer
 
 
 def arrays_of(workdir, step):
@@ -122,6 +123,16 @@ def test_a_run_with_every_option_says_where_it_starts_and_keeps_its_best(
     assert kept == {best, 4}
     rates = {x["train/learning_rate"] for x in metrics(tmp_path) if "train/loss" in x}
     assert rates == {np.float32(0.001 * 4 / 8)}
+
+
+def test_a_second_training_in_the_folder_is_refused_and_the_first_is_untouched(
+    tmp_path, start, finish
+):
+    with sole_writer(tmp_path / "run"):
+        before = sorted(path.name for path in (tmp_path / "run").iterdir())
+        output = finish(start(tmp_path / "run", steps=1), 1)
+        assert f"process {os.getpid()} on" in output.splitlines()[-1]
+        assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
 
 def test_a_structure_loss_without_joints_is_refused_before_anything_is_written(
