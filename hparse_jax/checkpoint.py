@@ -6,8 +6,12 @@ weights alone.
 
 import contextlib
 import dataclasses
+import functools
+import logging
 import os
 import pathlib
+import shutil
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -18,6 +22,7 @@ from orbax.checkpoint.experimental import v1 as orbax
 from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
+from hparse_jax.integrity import find_damage, seal
 from hparse_jax.models.build import build_backbone, build_model, initial_variables
 from hparse_jax.packed import read_header, read_variables, write_packed
 from hparse_jax.workdir import (
@@ -31,6 +36,7 @@ from hparse_jax.workdir import (
     write_settings,
 )
 
+_LOG = logging.getLogger("hparse_jax")
 _AVERAGE = "average"
 _SCORE = "val_mean_iou"
 
@@ -83,9 +89,14 @@ class Checkpoints(contextlib.AbstractContextManager):
             best = policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
             policy = policies.AnyPreservationPolicy([policy, best])
         self._folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
-        self._checkpointer = orbax.training.Checkpointer(
-            self._folder, preservation_policy=policy, cleanup_tmp_directories=True
+        self._open = functools.partial(
+            orbax.training.Checkpointer,
+            self._folder,
+            preservation_policy=policy,
+            cleanup_tmp_directories=True,
         )
+        self._checkpointer = self._open()
+        self._unsealed: list[int] = []  # steps whose files have no checksums yet
 
     @property
     def latest(self) -> int | None:
@@ -99,16 +110,31 @@ class Checkpoints(contextlib.AbstractContextManager):
         score: of these weights on the validation split, the higher the better.
         """
         if self.latest != step:
+            self.wait()  # nothing may be deleted while the step before is sealed
             metrics = None if score is None else {_SCORE: score}
             self._checkpointer.save_checkpointables_async(
                 step, _stored(state), force=True, metrics=metrics
             )
+            self._unsealed.append(step)
 
-    def restore(self, state: TrainState) -> TrainState:
+    def restore(self, state: TrainState, say: Callable[[str], None] = _LOG.warning) -> TrainState:
         """The newest checkpoint, in the shapes and shardings of `state`.
 
-        Raises InputError when its arrays do not fit.
+        A damaged one is moved to WORKDIR/damaged and the one before is taken, which `say` gets a
+        line about; not where several processes would have to agree. Raises InputError when the
+        arrays do not fit, and when nothing is left.
         """
+        while problem := find_damage(self._folder / str(self.latest)):
+            if jax.process_count() > 1 or len(self._checkpointer.checkpoints) < 2:
+                raise _damaged(problem)
+            step = str(self.latest)
+            aside = self._folder.parent / "damaged" / step
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            self._checkpointer.close()
+            shutil.move(self._folder / step, aside)
+            self._checkpointer = self._open()
+            say(f"{problem}; step {step} is moved to {aside}, step {self.latest} is taken")
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _stored(state)
         )
@@ -121,9 +147,17 @@ class Checkpoints(contextlib.AbstractContextManager):
     def wait(self) -> None:
         """Until the save in progress is complete on disk."""
         self._checkpointer.wait()
+        self._seal()
 
     def __exit__(self, *_):
         self._checkpointer.close()
+        self._seal()
+
+    def _seal(self) -> None:
+        if jax.process_index() == 0:
+            for step in self._unsealed:
+                seal(self._folder / str(step))
+        self._unsealed.clear()
 
 
 def _stored(state: TrainState) -> dict:
@@ -134,6 +168,10 @@ def _stored(state: TrainState) -> dict:
 
 def _score(metrics: dict) -> float:
     return metrics[_SCORE]
+
+
+def _damaged(problem: str) -> InputError:
+    return InputError(f"{problem}; remove that step's folder to use an earlier one")
 
 
 def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict:
@@ -193,6 +231,7 @@ def _save_weights(workdir: str | os.PathLike, variables: dict) -> None:
     folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
     with orbax.training.Checkpointer(folder) as checkpointer:
         checkpointer.save_checkpointables(0, {"variables": variables})
+    seal(folder / "0")
 
 
 def load_run(workdir: str | os.PathLike, step: int | str | None = None) -> Run:
@@ -283,6 +322,7 @@ def _load_weights(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             jax.eval_shape(lambda: initial_variables(model, 0)),
         )
-        saved = checkpointer.checkpointables_metadata(step).metadata
-        name = _AVERAGE if _AVERAGE in saved else "variables"
+        name = _AVERAGE if (folder / str(step) / _AVERAGE).is_dir() else "variables"
+        if problem := find_damage(folder / str(step), name):
+            raise _damaged(problem)
         return step, _load(checkpointer, folder, step, {name: abstract})[name]

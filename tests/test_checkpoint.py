@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
 
@@ -154,3 +155,57 @@ def test_weights_are_not_saved_over_a_run(tmp_path):
     with pytest.raises(InputError, match="has checkpoints already"):
         save_run(tmp_path, Config(), LIP, {"params": {}})
     assert not (tmp_path / "config.json").exists()
+
+
+def restored(workdir):
+    """The state of the newest checkpoint that is whole, and what was said on the way to it."""
+    said = []
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        return checkpoints.restore(state_of(0), said.append), said
+
+
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two_steps")
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        for step in (5, 8):
+            checkpoints.save(state_of(step), step)
+            checkpoints.wait()
+    return workdir
+
+
+def test_no_flipped_bit_of_a_checkpoint_gives_other_numbers(two_steps, tmp_path):
+    """In whatever file: the checkpoint comes back as it was, or the one before it does."""
+    rng = np.random.default_rng(0)
+    files = [p for p in (two_steps / "checkpoints" / "8").rglob("*") if p.stat().st_size]
+    files = [p for p in files if p.is_file()]
+    noticed = 0
+    for number, file in enumerate(3 * files):
+        workdir = tmp_path / str(number)
+        shutil.copytree(two_steps, workdir)
+        broken = workdir / file.relative_to(two_steps)
+        data = bytearray(broken.read_bytes())
+        data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+        broken.write_bytes(data)
+        state, said = restored(workdir)
+        step = int(state.step)
+        assert step == (5 if said else 8), file
+        for there, saved in zip(*map(jax.tree.leaves, (state, state_of(step))), strict=True):
+            np.testing.assert_array_equal(there, saved)
+        assert (workdir / "damaged" / "8").exists() == bool(said)
+        noticed += bool(said)
+    assert noticed > len(files)
+
+
+def test_a_damaged_checkpoint_without_another_is_an_error_and_stays(two_steps, tmp_path):
+    shutil.copytree(two_steps, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "5")
+    files = (tmp_path / "run" / "checkpoints" / "8" / "variables").glob("**/d/*")
+    for file in files:
+        file.write_bytes(bytes(file.stat().st_size))
+    with Checkpoints(tmp_path / "run", keep=2) as checkpoints:
+        with pytest.raises(
+            InputError, match=r"checkpoints/8/variables/d/.*: damaged, .* remove that step's folder"
+        ):
+            checkpoints.restore(state_of(0))
+        assert checkpoints.latest == 8

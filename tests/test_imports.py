@@ -14,6 +14,7 @@ ORDER = (
     "errors",
     "storage",
     "lock",
+    "integrity",
     "packed",
     "config",
     "hierarchy",

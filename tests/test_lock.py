@@ -33,9 +33,9 @@ def holder(tmp_path):
 
 def test_a_second_process_is_refused_at_once_and_told_by_whom(tmp_path, holder):
     before = time.monotonic()
-    with pytest.raises(InputError, match=f"process {holder.pid} on .* is at work there"):
-        with sole_writer(tmp_path):
-            pass
+    refused = pytest.raises(InputError, match=f"process {holder.pid} on .* is at work there")
+    with refused, sole_writer(tmp_path):
+        pass
     assert time.monotonic() - before < 5
 
 
@@ -77,11 +77,11 @@ for _ in range(200):
 """
     arguments = [sys.executable, "-c", touching, str(tmp_path / LOCK), marker]
     with subprocess.Popen(arguments) as process:
-        while process.poll() is None and not (tmp_path / LOCK).read_text() == marker:
+        while process.poll() is None and (tmp_path / LOCK).read_text() != marker:
             time.sleep(0.01)
-        with pytest.raises(InputError, match="on elsewhere"):
-            with sole_writer(tmp_path, lambda line: None, lease=1.0):
-                pass
+        refused = pytest.raises(InputError, match="on elsewhere")
+        with refused, sole_writer(tmp_path, lambda line: None, lease=1.0):
+            pass
         process.kill()
 
 

@@ -73,7 +73,7 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
         _say(f"{photos} photos, {total} steps, batch size {config.batch_size}, {devices}")
         state = create_state(model, config, mesh, total)
         if checkpoints.latest is not None:
-            state = checkpoints.restore(state)
+            state = checkpoints.restore(state, _say)
             _say(f"{workdir}: resumes after step {checkpoints.latest}")
         elif config.init_from:
             state, new_ones = start_from(state, config, hierarchy)
