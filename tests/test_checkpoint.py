@@ -204,8 +204,15 @@ def test_a_damaged_checkpoint_without_another_is_an_error_and_stays(two_steps, t
     for file in files:
         file.write_bytes(bytes(file.stat().st_size))
     with Checkpoints(tmp_path / "run", keep=2) as checkpoints:
-        with pytest.raises(
-            InputError, match=r"checkpoints/8/variables/d/.*: damaged, .* remove that step's folder"
-        ):
+        with pytest.raises(InputError, match=r"8/variables/d/.*: damaged, .* remove that step's"):
             checkpoints.restore(state_of(0))
         assert checkpoints.latest == 8
+
+
+def test_damage_of_a_run_is_found_before_its_weights_are_used(tmp_path, tiny):
+    config, leaves, variables = tiny
+    save_run(tmp_path, config, leaves, variables)
+    (file,) = (tmp_path / "checkpoints" / "0" / "variables").glob("_METADATA")
+    file.write_bytes(file.read_bytes().replace(b"bias", b"bias "))
+    with pytest.raises(InputError, match=r"0/variables/_METADATA: damaged"):
+        load_run(tmp_path)
