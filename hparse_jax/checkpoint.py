@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import flax.struct
 import jax
@@ -36,6 +36,8 @@ from hparse_jax.workdir import (
     write_settings,
 )
 
+# Orbax logs the traceback of each of its threads before it raises what we report in one line.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 _LOG = logging.getLogger("hparse_jax")
 _AVERAGE = "average"
 _SCORE = "val_mean_iou"
@@ -111,11 +113,24 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         if self.latest != step:
             self.wait()  # nothing may be deleted while the step before is sealed
+            self._check_room(state)
             metrics = None if score is None else {_SCORE: score}
-            self._checkpointer.save_checkpointables_async(
-                step, _stored(state), force=True, metrics=metrics
-            )
+            with self._saving():
+                self._checkpointer.save_checkpointables_async(
+                    step, _stored(state), force=True, metrics=metrics
+                )
             self._unsealed.append(step)
+
+    def _check_room(self, state: TrainState) -> None:
+        """Raises InputError before orbax fills the disk, at which its threads print for long."""
+        needed = sum(x.nbytes for x in jax.tree.leaves(state)) + 2**20  # and its small files
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise InputError(
+                f"{self._folder}: {free / 1e6:.1f} MB are free, a checkpoint takes "
+                f"{needed / 1e6:.1f}; those that are complete are kept; make room, then the same "
+                "command resumes"
+            )
 
     def restore(self, state: TrainState, say: Callable[[str], None] = _LOG.warning) -> TrainState:
         """The newest checkpoint, in the shapes and shardings of `state`.
@@ -145,19 +160,36 @@ class Checkpoints(contextlib.AbstractContextManager):
         )
 
     def wait(self) -> None:
-        """Until the save in progress is complete on disk."""
-        self._checkpointer.wait()
-        self._seal()
+        """Until the save in progress is complete on disk. Raises InputError when it failed."""
+        with self._saving():
+            self._checkpointer.wait()
+            self._seal()
 
-    def __exit__(self, *_):
-        self._checkpointer.close()
-        self._seal()
+    def __exit__(self, kind, *_):
+        try:
+            with self._saving():
+                self._checkpointer.close()
+                self._seal()
+        except InputError:
+            if kind is None:  # else the first error is the one to report
+                raise
 
     def _seal(self) -> None:
         if jax.process_index() == 0:
             for step in self._unsealed:
                 seal(self._folder / str(step))
         self._unsealed.clear()
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._unsealed.clear()
+            raise InputError(
+                f"{self._folder}: a checkpoint could not be saved ({_cause_of(error)}); those that "
+                "are complete are kept; when there is room, the same command resumes"
+            ) from error
 
 
 def _stored(state: TrainState) -> dict:
@@ -181,15 +213,17 @@ def _load(checkpointer, folder: pathlib.Path, step: int, abstract: dict) -> dict
             _check_shapes(saved[name], abstract[name])
         return checkpointer.load_checkpointables(step, abstract)
     except Exception as error:
-        cause = error
-        while cause.__cause__ is not None or cause.__context__ is not None:
-            cause = cause.__cause__ or cause.__context__
-        reason = " ".join(str(cause).split())[:300]
         raise InputError(
-            f"{folder / str(step)}: cannot be restored ({type(cause).__name__}: {reason}); "
-            "use the version of hparse_jax that wrote it, or, if it is damaged, remove that step's "
-            "folder to use an earlier one"
+            f"{folder / str(step)}: cannot be restored ({_cause_of(error)}); use the version of "
+            "hparse_jax that wrote it, or, if it is damaged, remove that step's folder to use an "
+            "earlier one"
         ) from error
+
+
+def _cause_of(error: Exception) -> str:
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _check_shapes(saved: dict, wanted: dict) -> None:

@@ -216,3 +216,15 @@ def test_damage_of_a_run_is_found_before_its_weights_are_used(tmp_path, tiny):
     file.write_bytes(file.read_bytes().replace(b"bias", b"bias "))
     with pytest.raises(InputError, match=r"0/variables/_METADATA: damaged"):
         load_run(tmp_path)
+
+
+def test_a_disk_without_room_stops_the_save_before_it_begins(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state_of(3), 3)
+        checkpoints.wait()
+        usage = shutil.disk_usage(tmp_path)._replace(free=500_000)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+        with pytest.raises(InputError, match=r"checkpoints: 0\.5 MB are free, a checkpoint takes"):
+            checkpoints.save(state_of(4), 4)
+        assert checkpoints.latest == 3
+    assert steps_in(tmp_path) == [3]
