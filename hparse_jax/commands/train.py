@@ -91,7 +91,7 @@ def _check_fields(arguments: list[str]) -> None:
             continue
         field = override[1].replace("-", "_")
         if not config_given:
-            raise UsageError(f"give --config=NAME_OR_FILE before --config.{field}")
+            raise UsageError(f"give --config=NAME before --config.{field}")
         group = [f for f in known if f.startswith(f"{field}.")]
         if group:
             raise InputError(f"config.{field}: a group of fields; set one, e.g. config.{group[0]}")

@@ -8,8 +8,8 @@ import pytest
 from command_line import hparse
 
 from hparse_jax.commands import train as command
-from hparse_jax.config_files import read_config
 from hparse_jax.config import Config, flat, validate
+from hparse_jax.config_files import read_config
 from hparse_jax.errors import InputError
 
 GOOD = """
@@ -80,10 +80,10 @@ def test_overrides_of_every_type_reach_the_run_and_the_file_runs_once(tmp_path):
         (["--config=good.py"], "missing --workdir=..."),
         (["--workdir=w"], "missing --config=..."),
         ([], "missing --config=..., --workdir=..."),
-        (["--workdir=w", "--config.seed=1"], "give --config=NAME_OR_FILE before --config.seed"),
+        (["--workdir=w", "--config.seed=1"], "give --config=NAME before --config.seed"),
         (
             ["--config.seed=1", "--config=good.py"],
-            "give --config=NAME_OR_FILE before --config.seed",
+            "give --config=NAME before --config.seed",
         ),
         (["--config=good.py", "--config=good.py", "--workdir=w"], "--config is given 2 times; "),
         (["--config=good.py", "--config.seed"], "Missing value for flag --config.seed"),
@@ -148,7 +148,7 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
         (
             "lpi",
             None,
-            "lpi: no such config; close are lip; shipped are atr, fashion_clothing, lip,",
+            "lpi: no such config; close are lip; shipped are atr, fashion_clothing,",
         ),
         ("else/lip.py", None, "else/lip.py: no such config file; lip without a path is a shipped"),
         ("lip:deep", None, "lip: no variant 'deep'; it has none"),
