@@ -43,11 +43,12 @@ RATES = {
     "deeplab_v2": 1e-3,
     "attention": 1e-4,
 }
+VARIANTS = tuple(name + step for name in RATES for step in ("", "-ssl", "-more"))
 
 
 def get_config(variant: str = "attention") -> Config:
     name, _, step = variant.partition("-")
-    if name not in RATES or variant.removeprefix(name) not in ("", "-ssl", "-more"):
+    if variant not in VARIANTS:
         known = ", ".join(RATES)
         raise InputError(f"variant {variant}: one of {known}, with -ssl or -more for the next step")
     config = Config(

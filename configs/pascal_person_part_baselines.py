@@ -19,7 +19,9 @@ import runpy
 
 from hparse_jax.config import Config
 
+LIP = runpy.run_path(str(pathlib.Path(__file__).with_name("lip_baselines.py")))
+VARIANTS = LIP["VARIANTS"]
+
 
 def get_config(variant: str = "attention") -> Config:
-    lip = runpy.run_path(str(pathlib.Path(__file__).with_name("lip_baselines.py")))
-    return dataclasses.replace(lip["get_config"](variant), dataset="pascal_person_part")
+    return dataclasses.replace(LIP["get_config"](variant), dataset="pascal_person_part")

@@ -29,6 +29,8 @@ VERBS = {
     "import-weights": "convert published PyTorch weights into a workdir",
     "predict": "parse photographs and folders of photographs",
     "pack": "make one file of a trained parser",
+    "info": "show what a trained parser is: classes, training, scores, size, cost",
+    "configs": "list the configs that come with the package",
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]
@@ -100,7 +102,7 @@ def _help(module: types.ModuleType) -> str:
         elif isinstance(flag.default, str | int | float) and flag.default is not False:
             meaning += f" (default: {flag.default})"
         rows.append((f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}", meaning))
-    sections = {"flags:": rows}
+    sections = {"flags:": rows} if rows else {}
     if hasattr(module, "help_sections"):
         sections |= module.help_sections()
     lines = [inspect.getdoc(module), "", inspect.getdoc(module.main) or ""]

@@ -7,11 +7,9 @@ A config file returns one `Config`; every field can be overridden on the command
 import dataclasses
 import math
 import operator
-import pathlib
 import typing
 
 from hparse_jax.errors import InputError
-from hparse_jax.storage import run_file
 
 _BOUNDS = {  # of a field, in words -> whether a number keeps them
     "": lambda number: True,
@@ -375,25 +373,3 @@ def from_json(tree: dict, kind: type = Config, where: str = "config") -> typing.
             value = from_json(value, fields[name], f"{where}.{name}")
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
-
-
-def read_config(path: str) -> Config:
-    """FILE or FILE:VARIANT -> what `get_config()` or `get_config(VARIANT)` of the file returns.
-
-    Raises InputError when the file cannot be run or returns something else.
-    """
-    file, *variant = path.split(":", 1)
-    if file and not pathlib.Path(file).is_file():
-        raise InputError(f"{file}: no such config file; configs/ holds examples")
-    if pathlib.Path(file).suffix != ".py":
-        raise InputError(
-            f"config={file}: a config is a Python file with get_config(); configs/ holds examples"
-        )
-    try:
-        made = run_file(file, "get_config", *variant)
-        if not isinstance(made, Config):
-            kind = type(made).__name__
-            raise InputError(f"get_config() must return a hparse_jax.config.Config, not {kind}")
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    return made

@@ -11,7 +11,7 @@ import pathlib
 from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
-from hparse_jax.models.build import NETWORKS
+from hparse_jax.models.build import BACKBONES, NETWORKS
 from hparse_jax.packed import read_header
 from hparse_jax.storage import check_folder, write_json
 
@@ -74,6 +74,12 @@ def is_backbone(folder: str | os.PathLike) -> bool:
     return (pathlib.Path(folder) / _BACKBONE).is_file()
 
 
+def saved_steps(folder: str | os.PathLike) -> list[int]:
+    """The steps of the complete checkpoints in a folder, in order."""
+    names = (path.name for path in (pathlib.Path(folder) / CHECKPOINTS).glob("*"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 def read_settings(workdir: str | os.PathLike) -> tuple[Config, Hierarchy]:
     """The config and the hierarchy of a run, in its folder or packed into a file.
 
@@ -113,6 +119,8 @@ def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
         model = from_json(tree["model"], ModelConfig, "model")
+        validate(Config(model=model))
+        BACKBONES[tree["name"]]
         return BackboneSettings(**values | {"model": model})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, _BACKBONE, error) from error
@@ -155,7 +163,7 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
     check_folder(folder, "workdir")
     if is_backbone(folder):
         raise InputError(f"{folder}: holds an imported backbone; give another folder")
-    if not any(path.name.isdigit() for path in (folder / CHECKPOINTS).glob("*")):
+    if not saved_steps(folder):
         return
     if not all((folder / name).is_file() for name in _SETTINGS):
         raise InputError(f"{folder}: has checkpoints but no config.json; give another folder")

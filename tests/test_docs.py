@@ -12,11 +12,18 @@ import pytest
 from PIL import Image
 
 from hparse_jax.config import Config
+from hparse_jax.config_files import read_config
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.stream import training_stream
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ("README.md", "docs/datasets.md", "docs/weights.md", "experiments/README.md")
+PAGES = (
+    "README.md",
+    "docs/index.md",
+    "docs/datasets.md",
+    "docs/weights.md",
+    "experiments/README.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -26,10 +33,13 @@ def test_named_files_and_config_fields_exist(page):
     named = [
         ROOT / file for file in re.findall(r"\b(?:configs|docs|experiments|tests)/[\w/.]+\w", text)
     ]
-    assert named
+    shipped = re.findall(r"--config=([a-z]\w+(?::[\w-]+)?)(?=[\s`])", text)
+    assert links or named or shipped
     assert [path for path in links + named if not path.exists()] == []
     for field in re.findall(r"--config\.([\w.]+)=", text):
         functools.reduce(getattr, field.split("."), Config())
+    for name in shipped:
+        assert isinstance(read_config(name), Config)
 
 
 def test_ones_own_photos_are_built_and_streamed_as_documented(tmp_path):

@@ -15,6 +15,7 @@ from hparse_jax.workdir import (
     located,
     read_backbone,
     read_settings,
+    saved_steps,
     write_backbone,
     write_settings,
 )
@@ -63,6 +64,23 @@ def test_a_backbone_from_before_classifiers_has_none(tmp_path):
     del tree["classifier"], tree["model"]["input_scales"], tree["model"]["attention_stride"]
     (tmp_path / "backbone.json").write_text(json.dumps(tree))
     assert read_backbone(tmp_path) == dataclasses.replace(settings, classifier=False)
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", "vit"), ("model", {"depth": 19})])
+def test_a_backbone_that_cannot_be_built_is_named(tmp_path, field, value):
+    settings = BackboneSettings("resnet", ModelConfig(), (1.0,) * 3, (1.0,) * 3, "rgb")
+    write_backbone(tmp_path, settings)
+    tree = json.loads((tmp_path / "backbone.json").read_text())
+    (tmp_path / "backbone.json").write_text(json.dumps(tree | {field: value}))
+    with pytest.raises(InputError, match=r"backbone\.json is damaged.*(vit|depth=19)"):
+        read_backbone(tmp_path)
+
+
+def test_the_steps_of_a_folder_are_those_of_its_complete_checkpoints(tmp_path):
+    assert saved_steps(tmp_path) == []
+    for name in ("900", "1200", "1500.unfinished"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert saved_steps(tmp_path) == [900, 1200]
 
 
 def test_a_run_without_a_checkpoint_does_not_bind_the_workdir(tmp_path):

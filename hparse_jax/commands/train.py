@@ -9,7 +9,8 @@ from ml_collections import config_flags
 from ml_collections.config_flags.tuple_parser import TupleParser
 
 from hparse_jax import sharding
-from hparse_jax.config import Config, read_config, settings, shown
+from hparse_jax.config import Config, settings, shown
+from hparse_jax.config_files import read_config
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.training.train import train
 
@@ -26,7 +27,8 @@ def define_flags() -> None:
     config_flags.DEFINE_config_dataclass(
         "config",
         Config(),
-        "A Python file with get_config(), as in configs/; FILE:VARIANT calls get_config(VARIANT).",
+        "A name of `hparse configs`, or a Python file with get_config(); NAME:VARIANT and "
+        "FILE:VARIANT call get_config(VARIANT).",
         parse_fn=read_config,
     )
     flags.register_validator(
@@ -52,7 +54,7 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
 
 
 def main(argv: list[str]) -> int:
-    """`hparse train --config=FILE --workdir=DIR [--config.field=value ...]`
+    """`hparse train --config=NAME_OR_FILE --workdir=DIR [--config.field=value ...]`
 
     The same command resumes a stopped run from its latest checkpoint. Of a repeated field the last
     value counts.
@@ -89,7 +91,7 @@ def _check_fields(arguments: list[str]) -> None:
             continue
         field = override[1].replace("-", "_")
         if not config_given:
-            raise UsageError(f"give --config=FILE before --config.{field}")
+            raise UsageError(f"give --config=NAME before --config.{field}")
         group = [f for f in known if f.startswith(f"{field}.")]
         if group:
             raise InputError(f"config.{field}: a group of fields; set one, e.g. config.{group[0]}")

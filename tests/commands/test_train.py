@@ -8,8 +8,8 @@ import pytest
 from command_line import hparse
 
 from hparse_jax.commands import train as command
-from hparse_jax.commands.train import read_config
 from hparse_jax.config import Config, flat, validate
+from hparse_jax.config_files import read_config
 from hparse_jax.errors import InputError
 
 GOOD = """
@@ -80,8 +80,11 @@ def test_overrides_of_every_type_reach_the_run_and_the_file_runs_once(tmp_path):
         (["--config=good.py"], "missing --workdir=..."),
         (["--workdir=w"], "missing --config=..."),
         ([], "missing --config=..., --workdir=..."),
-        (["--workdir=w", "--config.seed=1"], "give --config=FILE before --config.seed"),
-        (["--config.seed=1", "--config=good.py"], "give --config=FILE before --config.seed"),
+        (["--workdir=w", "--config.seed=1"], "give --config=NAME before --config.seed"),
+        (
+            ["--config.seed=1", "--config=good.py"],
+            "give --config=NAME before --config.seed",
+        ),
         (["--config=good.py", "--config=good.py", "--workdir=w"], "--config is given 2 times; "),
         (["--config=good.py", "--config.seed"], "Missing value for flag --config.seed"),
         (["--config=good.py", "--workdir=w", "more"], "no arguments but flags, not more"),
@@ -142,7 +145,14 @@ def test_a_wrong_field_is_one_line_naming_it(override, message):
     [
         ("bad.py", None, "bad.py: no such config file"),
         ("mine.json", '{"seed": null}', "mine.json: a config is a Python file with get_config()"),
-        ("configs", None, "configs: no such config file; configs/ holds examples"),
+        (
+            "lpi",
+            None,
+            "lpi: no such config; close are lip; shipped are atr, fashion_clothing,",
+        ),
+        ("else/lip.py", None, "else/lip.py: no such config file; lip without a path is a shipped"),
+        ("lip:deep", None, "lip: no variant 'deep'; it has none"),
+        ("lip_baselines:unet", None, "lip_baselines: no variant 'unet'; one of segnet, segnet-ssl"),
         ("", None, "config=: a config is a Python file with get_config()"),
         ("bad.py", "def get_config(:", "bad.py: cannot run this file (SyntaxError: "),
         ("bad.py", "import nowhere", "(ModuleNotFoundError: No module named 'nowhere')"),
