@@ -25,7 +25,8 @@ _HALF = np.float16
 def write_packed(file: str | os.PathLike, header: dict, variables: dict) -> int:
     """Writes a file that is whole or absent; returns its size in bytes.
 
-    header: what JSON can hold; `read_header` returns it. variables: arrays by nested names. Raises
+    header: {"config", "hierarchy", "step", "note"}, what JSON can hold; `read_header` returns it.
+    variables: arrays by nested names. Raises
     InputError for a file that exists, and for a weight that half precision cannot hold.
     """
     file = pathlib.Path(file)
@@ -51,7 +52,10 @@ def read_header(file: str | os.PathLike) -> dict:
 
     Raises InputError for a file that is missing, damaged or made by something else.
     """
-    return json.loads(_metadata(file)["header"])
+    header = json.loads(_metadata(file)["header"])
+    if not {"config", "hierarchy", "step", "note"} <= header.keys():
+        raise _damaged(file, "its header is not whole")
+    return header
 
 
 def read_variables(file: str | os.PathLike) -> dict:

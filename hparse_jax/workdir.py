@@ -88,7 +88,7 @@ def read_settings(workdir: str | os.PathLike) -> tuple[Config, Hierarchy]:
     folder = located(workdir)
     if folder.is_file():
         header = read_header(folder)
-        return settings_from_json(folder, header.get("config"), header.get("hierarchy"))
+        return settings_from_json(folder, header["config"], header["hierarchy"])
     if is_backbone(folder):
         raise InputError(
             f"{folder}: holds an imported backbone, which parses nothing by itself; train a parser "

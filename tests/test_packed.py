@@ -9,7 +9,7 @@ import safetensors.numpy
 from hparse_jax.errors import InputError
 from hparse_jax.packed import read_header, read_variables, write_packed
 
-HEADER = {"step": 7, "note": "ein Parser, größer", "config": {"crop": [3, 4]}}
+HEADER = {"step": 7, "note": "ein Parser, größer", "config": {"crop": [3, 4]}, "hierarchy": {}}
 
 
 def variables():
@@ -70,6 +70,12 @@ def test_weights_of_others_are_referred_to_their_verb(tmp_path):
     safetensors.numpy.save_file({"conv1.weight": np.zeros((2, 2), np.float32)}, file)
     with pytest.raises(InputError, match="import-weights"):
         read_header(file)
+
+
+def test_a_header_that_lacks_an_entry_is_refused(tmp_path):
+    write_packed(tmp_path / "a.safetensors", {"config": {}}, {"kernel": np.zeros((2, 2))})
+    with pytest.raises(InputError, match="its header is not whole"):
+        read_header(tmp_path / "a.safetensors")
 
 
 def test_a_later_version_is_not_guessed_at(packed):
