@@ -81,20 +81,29 @@ class Run:
 class Checkpoints(contextlib.AbstractContextManager):
     """The checkpoints of a run in training: saved in the background, the newest ones kept.
 
-    keep: how many. keep_best: besides them the one of the best score.
+    keep: how many. Besides them, keep_best: the one of the best score; keep_every: those of steps
+    that are multiples of it.
     """
 
-    def __init__(self, workdir: str | os.PathLike, keep: int, keep_best: bool = False):
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        keep: int,
+        keep_best: bool = False,
+        keep_every: int = 0,
+    ):
         policies = orbax.training.preservation_policies
-        policy = policies.LatestN(keep)
+        kept = [policies.LatestN(keep)]
         if keep_best:
             best = policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
-            policy = policies.AnyPreservationPolicy([policy, best])
+            kept.append(best)
+        if keep_every:
+            kept.append(policies.EveryNSteps(keep_every))
         self._folder = pathlib.Path(workdir).absolute() / CHECKPOINTS
         self._open = functools.partial(
             orbax.training.Checkpointer,
             self._folder,
-            preservation_policy=policy,
+            preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=True,
         )
         self._checkpointer = self._open()

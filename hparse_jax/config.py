@@ -244,12 +244,28 @@ class Config:
     log_every: int = setting(20, "steps between log entries; 0: never", "from 0 up")
     eval_every: int = setting(0, "steps between evaluations; 0: never", "from 0 up")
     checkpoint_every: int = setting(1000, "steps between checkpoints; 0: last only", "from 0 up")
+    checkpoint_minutes: float = setting(
+        0.0,
+        "minutes between checkpoints, besides checkpoint_every; looked at when a log entry is due; "
+        "0: none",
+        "from 0 up",
+    )
     keep_checkpoints: int = setting(3, "latest checkpoints to keep", "above 0")
+    keep_every: int = setting(
+        0, "checkpoints at multiples of so many steps are kept besides them; 0: none", "from 0 up"
+    )
     keep_best: bool = setting(
         False,
         "save at every evaluation, and keep the checkpoint of the best mean IoU of the finest "
         "level besides the latest ones; `--step=best` names it",
     )
+    on_nonfinite: str = setting(
+        "stop",
+        "what follows a step whose loss or gradient is not finite; skip: weights and optimiser "
+        "stay as they were, and the run goes on",
+        ("stop", "skip"),
+    )
+    nonfinite_limit: int = setting(10, "a run stops after more skipped steps", "from 0 up")
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)

@@ -73,6 +73,14 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
         )
 
 
+def of_first_process(values: np.ndarray) -> np.ndarray:
+    """The values that the first process has, float32 on all: what clocks say, for decisions that
+    all processes must take alike."""
+    if jax.process_count() == 1:
+        return values
+    return np.asarray(multihost_utils.broadcast_one_to_all(np.float32(values)))
+
+
 def sum_over_processes(arrays: list) -> list[np.ndarray]:
     """The int64 sums over all processes, exact: they travel as pairs of uint32."""
     arrays = [np.asarray(a, np.int64) for a in arrays]

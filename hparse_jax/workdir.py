@@ -30,8 +30,12 @@ _FREE = {
     "log_every",
     "eval_every",
     "checkpoint_every",
+    "checkpoint_minutes",
     "keep_checkpoints",
+    "keep_every",
     "keep_best",
+    "on_nonfinite",
+    "nonfinite_limit",
     "pretrained",
 }
 

@@ -76,6 +76,14 @@ def test_the_best_is_kept_besides_the_newest_and_resuming_starts_from_the_newest
     assert steps_in(tmp_path) == [6, 7]
 
 
+def test_multiples_of_a_step_are_kept_besides_the_newest(tmp_path):
+    with Checkpoints(tmp_path, keep=2, keep_every=10) as checkpoints:
+        for step in (5, 10, 15, 20, 25, 30, 35):
+            checkpoints.save(state_of(step), step)
+            checkpoints.wait()
+    assert steps_in(tmp_path) == [10, 20, 30, 35]
+
+
 @pytest.fixture(scope="module")
 def tiny():
     """(config, hierarchy, variables) of a tiny network."""

@@ -38,6 +38,12 @@ def define_flags() -> None:
     flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, when there are several.")
     flags.DEFINE_integer("num_processes", None, "Number of processes, when there are several.")
     flags.DEFINE_integer("process_id", None, "Index of this process, from 0.")
+    flags.DEFINE_float(
+        "max_minutes",
+        None,
+        "End after so many minutes, the step saved, with exit code 143 unless the run is finished.",
+        lower_bound=0.0,
+    )
     flags.DEFINE_bool("distributed", False, "Detect the other processes (TPU pods, SLURM).")
 
 
@@ -65,7 +71,7 @@ def main(argv: list[str]) -> int:
     sharding.initialize(
         values.coordinator, values.num_processes, values.process_id, values.distributed
     )
-    return 0 if train(values.config, values.workdir) else TERMINATED
+    return 0 if train(values.config, values.workdir, values.max_minutes) else TERMINATED
 
 
 class _FieldParser(flags.ArgumentParser):

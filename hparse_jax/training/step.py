@@ -108,6 +108,7 @@ def make_train_step(
             "loss": loss,
             "learning_rate": rate(state.step),
             "gradient_norm": optax.tree.norm(gradients),
+            "weight_norm": optax.tree.norm(params),
             **{f"loss/{name}": term for name, term in terms.items()},
         }
         variables = {"params": optax.apply_updates(params, updates), "batch_stats": batch_stats}
@@ -116,7 +117,12 @@ def make_train_step(
             average = optax.incremental_update(
                 variables, average, _share_of_newest(config.ema, state.step + 1)
             )
-        return TrainState(state.step + 1, variables, optimizer_state, average), metrics
+        new = TrainState(state.step + 1, variables, optimizer_state, average)
+        if config.on_nonfinite == "skip":
+            finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+            kept = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
+            new = kept.replace(step=new.step)
+        return new, metrics
 
     batch = batch_sharding(mesh)
     return jax.jit(

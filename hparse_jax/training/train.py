@@ -33,12 +33,14 @@ from hparse_jax.training.writer import Writer
 from hparse_jax.workdir import claim, is_backbone, read_settings, write_settings
 
 
-def train(config: Config, workdir: str | os.PathLike) -> bool:
+def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None = None) -> bool:
     """Trains, or resumes from the workdir's newest checkpoint. Returns whether all steps are done.
 
-    They are not when SIGTERM came; the state is then saved. Raises InputError on wrong
-    settings or data, and when the loss is no longer finite; the last good checkpoint then stays.
+    They are not when SIGTERM came or max_minutes are over (looked at when a log entry is due); the
+    state is then saved. Raises InputError on wrong settings or data, and when the loss is no longer
+    finite; the last good checkpoint then stays.
     """
+    begin = time.monotonic()
     validate(config)
     dataset = BuiltDataset(config.dataset, config.data_dir)
     built = get_hierarchy(config.hierarchy) if config.hierarchy else dataset.hierarchy
@@ -64,7 +66,7 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
         if lead:
             write_settings(workdir, config, hierarchy)
         checkpoints = stack.enter_context(
-            Checkpoints(workdir, config.keep_checkpoints, config.keep_best)
+            Checkpoints(workdir, config.keep_checkpoints, config.keep_best, config.keep_every)
         )
         if (checkpoints.latest or 0) >= total:
             _say(f"{workdir}: finished, {checkpoints.latest} of {total} steps are done")
@@ -101,19 +103,29 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
             tqdm(total=total, initial=start, unit="step", disable=None if lead else True)
         )
 
+        skipped = []
+
         def values_of(step, metrics, ids):
-            """The step's metrics on the host; waits for the device. Stops the run on nan or inf."""
+            """The step's metrics on the host; waits for the device. nan or inf stops the run, or
+            counts as a skipped step."""
             values = {name: float(value) for name, value in jax.device_get(metrics).items()}
             if not np.isfinite([values["loss"], values["gradient_norm"]]).all():
                 good = checkpoints.latest
-                raise InputError(
+                problem = (
                     f"step {step}: the loss is {values['loss']}, its gradient's norm "
-                    f"{values['gradient_norm']}; records {', '.join(ids)}; "
-                    + (f"step {good} is kept; " if good else "no checkpoint was due yet; ")
-                    + "look at these records, or lower config.optimizer.base_lr"
+                    f"{values['gradient_norm']}; records {', '.join(ids)}"
                 )
-            return values
+                skipped.append(step)
+                if config.on_nonfinite == "stop" or len(skipped) > config.nonfinite_limit:
+                    raise InputError(
+                        f"{problem}; "
+                        + (f"step {good} is kept; " if good else "no checkpoint was due yet; ")
+                        + "look at these records, or lower config.optimizer.base_lr"
+                    )
+                _say(f"{problem}; skipped, {len(skipped)} of at most {config.nonfinite_limit}")
+            return values | ({"skipped_steps": len(skipped)} if skipped else {})
 
+        saved = begin
         pending = None
         logged, since = start, time.perf_counter()
         for done in range(start + 1, total + 1):
@@ -138,6 +150,12 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
             values = values_of(*pending)
             pending = None
             still_ours()
+            if log and (config.checkpoint_minutes or max_minutes):
+                minutes = sharding.of_first_process(
+                    (time.monotonic() - np.array([begin, saved])) / 60
+                )
+                stop |= bool(max_minutes) and minutes[0] >= max_minutes
+                save |= bool(config.checkpoint_minutes) and minutes[1] >= config.checkpoint_minutes
             if log and config.log_every:
                 seconds = time.perf_counter() - since
                 values["images_per_second"] = (done - logged) * config.batch_size / seconds
@@ -146,6 +164,7 @@ def train(config: Config, workdir: str | os.PathLike) -> bool:
             best = validation and config.keep_best  # saved after the evaluation, with its score
             if (save or stop) and not best:
                 checkpoints.save(state, done)
+            saved = time.monotonic() if save else saved
             if validation:
                 variables = jax.tree.map(lambda x: x.addressable_data(0), state.evaluated)
                 predictor = Predictor(

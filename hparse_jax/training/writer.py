@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 
@@ -30,11 +31,16 @@ class Writer(contextlib.AbstractContextManager):
         self._board = SummaryWriter(str(workdir)) if SummaryWriter is not None else None
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One line: {"step": step, **values}; complete on disk when this returns."""
+        """One line: {"step": step, **values}; complete on disk when this returns.
+
+        A value that is not finite is written as null, since JSON has no word for it.
+        """
+        values = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
+                value = math.nan if value is None else value
                 self._board.add_scalar(name, value, step)
 
     def __exit__(self, *_):

@@ -220,3 +220,44 @@ def test_the_rate_of_a_step_is_scaled_with_the_batch():
     optimizer = OptimizerConfig(base_lr=0.01, reference_batch_size=8, power=0.0)
     _, metrics = trained(Config(batch_size=4, optimizer=optimizer), 1)
     np.testing.assert_allclose(metrics["learning_rate"], 0.005, rtol=1e-6)
+
+
+class Breaking(Pixelwise):
+    """Whose logits are not numbers for white images."""
+
+    @nn.compact
+    def __call__(self, images, train=False, inside=None):
+        output = super().__call__(images, train)
+        (level,) = output.levels
+        logits = level.direct + jnp.where(images.min() > 2.0, jnp.nan, 0.0)
+        return ParserOutput((LevelOutput(logits, None, None, logits, {}),), None)
+
+
+def test_a_skipped_step_leaves_everything_but_its_number():
+    config = Config(on_nonfinite="skip", ema=0.5, optimizer=OptimizerConfig(base_lr=1.0))
+    model = Breaking(LEAVES)
+    step = make_train_step(model, config, MESH, STEPS)
+    images, labels = batch()
+    state, _ = step(create_state(model, config, MESH, STEPS), images, labels)
+    before = jax.tree.map(jnp.copy, state)  # the step takes the state over
+    state, metrics = step(state, np.full_like(images, 255), labels)
+    assert np.isnan(metrics["loss"])
+    assert int(state.step) == 2
+    pairs = zip(*map(jax.tree.leaves, (state.replace(step=before.step), before)), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+    after, metrics = step(state, images, labels)
+    assert np.isfinite(metrics["loss"])
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (after, before)), strict=True))
+
+
+def test_the_norms_are_those_of_the_weights_and_the_gradient():
+    (before, after), metrics = trained(Config(optimizer=OptimizerConfig(weight_decay=0.0)), 1)
+    squares = [
+        np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(before.variables["params"])
+    ]
+    np.testing.assert_allclose(metrics["weight_norm"], np.sqrt(sum(squares)), rtol=1e-5)
+    moved = jax.tree.map(lambda a, b: a - b, after.variables["params"], before.variables["params"])
+    squares = [np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(moved)]
+    # the first step of SGD with momentum is the rate times the gradient
+    length = np.sqrt(sum(squares)) / metrics["learning_rate"]
+    np.testing.assert_allclose(metrics["gradient_norm"], length, rtol=1e-3)

@@ -125,6 +125,15 @@ def test_a_run_with_every_option_says_where_it_starts_and_keeps_its_best(
     assert rates == {np.float32(0.001 * 4 / 8)}
 
 
+def test_a_run_ends_when_its_minutes_are_over_and_resumes(tmp_path, start, finish, metrics):
+    output = finish(start(tmp_path, "--max_minutes=0.0001", steps=3), 143)
+    assert "terminated, step 1 of 3 is saved" in output
+    output = finish(start(tmp_path, steps=3, checkpoint_minutes=0.0001, keep_checkpoints=9))
+    assert "resumes after step 1" in output
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2", "3"]
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3]
+
+
 def test_a_second_training_in_the_folder_is_refused_and_the_first_is_untouched(
     tmp_path, start, finish
 ):

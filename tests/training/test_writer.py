@@ -22,3 +22,9 @@ def test_a_resumed_run_repeats_no_step_and_keeps_no_broken_line(tmp_path):
         writer.write(3, {"train/loss": 2.0})
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
     assert lines(tmp_path)[2]["train/loss"] == 2.0
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    with Writer(tmp_path, 0) as writer:
+        writer.write(1, {"train/loss": float("nan"), "train/gradient_norm": float("inf")})
+    assert lines(tmp_path) == [{"step": 1, "train/loss": None, "train/gradient_norm": None}]
