@@ -19,6 +19,7 @@ ORDER = (
     "metrics",
     "joints",
     "render",
+    "coco",
     "data",
     "models",
     "losses",
