@@ -21,6 +21,12 @@ def run_lengths(mask: Bool[np.ndarray, "h w"]) -> dict:
     return _encoded(starts[inside], ends[inside], mask.shape)
 
 
+def head(hierarchy: Hierarchy) -> dict:
+    """The entries of a COCO file beside its images and annotations."""
+    info = {"description": f"Human parsing by hparse_jax, classes of {hierarchy.name}"}
+    return {"info": info, "licenses": [], "categories": categories(hierarchy)}
+
+
 def categories(hierarchy: Hierarchy) -> list[dict]:
     """The nodes of every level as COCO categories {"id", "name", "supercategory"}.
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from hparse_jax.commands.predict import predict
 from hparse_jax.errors import InputError
-from hparse_jax.inference.parse import describe
+from hparse_jax.inference.describe import describe
+from hparse_jax.inference.outputs import Outputs
 
 
 def read_json(path):
@@ -22,7 +23,8 @@ def test_every_photo_gets_its_files(tmp_path, parser, people, capsys):
     sizes = {"a": (100, 80), "b": (140, 60), "sub/c": (97, 97)}
     for name, size in sizes.items():
         Image.fromarray(people(*size)).save(folder / f"{name}.png")
-    assert predict(parser, [str(folder)], out, levels=True, batch_size=2) == 0
+    outputs = Outputs(parser.hierarchy, levels=True, origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs, batch_size=2) == 0
     for name, size in sizes.items():
         labels = Image.open(out / f"{name}.png")
         assert labels.mode == "P"
