@@ -39,7 +39,7 @@ def overlay(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"],
     palette: UInt8[np.ndarray, "nodes 3"],
-    opacity: float = OPACITY,
+    opacity: float | int = OPACITY,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with every foreground pixel blended with its node's colour, outlines in white."""
     foreground = (labels > 0) & (labels < len(palette))

@@ -198,7 +198,7 @@ def predict(
     names = outputs.endings(), outputs.shared()
     if watch:
         print(f"watching {inputs[0]} until Ctrl-C; results in {output}", flush=True)
-        rounds = _told(arrivals(inputs[0], output, *names, tally.failures.append), tally)
+        rounds = _told(arrivals(inputs[0], output, *names, _complain), tally)
     else:
         rounds = [find_photos(inputs, output, *names)]
     try:
@@ -225,5 +225,9 @@ def _told(rounds: Iterator[list[Photo]], tally: Tally) -> Iterator[list[Photo]]:
     for photos in rounds:
         yield photos
         for line in tally.failures[told:]:
-            print(line, file=sys.stderr, flush=True)
+            _complain(line)
         told = len(tally.failures)
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

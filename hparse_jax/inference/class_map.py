@@ -3,7 +3,8 @@
 The translation is a correspondence (see `correspondence.py`) that names the parser's hierarchy and
 one other: leaf -> common class -> the other's leaf. A common class with several leaves in the other
 goes to the leaf of the same name; without one it has no counterpart. A file that names the
-parser's hierarchy alone translates into its list `classes` itself.
+parser's hierarchy alone translates into its list `classes` itself. The parser's hierarchy goes by
+its name, or by its leaves: those of one's own dataset may be LIP's.
 """
 
 import dataclasses
@@ -63,31 +64,33 @@ def read_class_map(name: str, source: Hierarchy) -> ClassMap:
     Raises InputError when the file is no correspondence of these classes, or leaves none of them.
     """
     path, classes, entries = read_file(name, "map")
-    others = [key for key in entries if key != source.name]
-    if source.name not in entries:
-        fitting = [name for name in shipped_files() if source.name in read_file(name, "map")[2]]
+    leaves = source.levels[0].nodes
+    same = [key for key, entry in entries.items() if {*entry} == {*leaves}]
+    own = source.name if source.name in entries else (same or [None])[0]
+    others = [key for key in entries if key != own]
+    if own is None:
+        fitting = [file for file in shipped_files() if source.name in read_file(file, "map")[2]]
         hint = f"those that ship are {', '.join(fitting)}" if fitting else "write one for it"
         raise InputError(
             f"map={name}: says nothing about {source.name}, the classes of this parser; {hint}"
         )
     if len(others) > 1 or not {*others} <= {*shipped_hierarchies()}:
         raise InputError(
-            f"{path}: beside {source.name} it must name one of {', '.join(shipped_hierarchies())} "
+            f"{path}: beside {own} it must name one of {', '.join(shipped_hierarchies())} "
             f"to translate into, or none for its own classes, not {', '.join(others)}"
         )
-    common = common_classes(path, classes, source, entries[source.name], all_used=bool(others))
+    common = common_classes(path, classes, source, entries[own], all_used=bool(others))
     if others:
         target = get_hierarchy(others[0])
-        leaves = common_classes(path, classes, target, entries[others[0]], all_used=True)
-        ids = {c: i for c in classes if (i := _counterpart(c, leaves, target)) is not None}
+        theirs = common_classes(path, classes, target, entries[others[0]], all_used=True)
+        ids = {c: i for c in classes if (i := _counterpart(c, theirs, target)) is not None}
     else:
         tree = {"name": path.stem, "levels": [{"name": "classes", "nodes": dict.fromkeys(classes)}]}
         target = hierarchy_from_json(tree)
         ids = {c: i for i, c in enumerate(classes)}
     table = np.array([ids.get(c, 0) for c in common], np.uint8)
-    names = source.levels[0].nodes
-    lost = tuple(names[i] for i, c in enumerate(common) if i and c not in ids)
-    if len(lost) == len(names) - 1:
+    lost = tuple(leaves[i] for i, c in enumerate(common) if i and c not in ids)
+    if len(lost) == len(leaves) - 1:
         raise InputError(
             f"map={name}: no class of {source.name} has a counterpart in {target.name}; a common "
             "class goes to its only class there, or to the one of the same name"

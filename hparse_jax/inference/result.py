@@ -202,7 +202,9 @@ class Result:
             image, alpha = cv2.resize(self._photo(), size, interpolation=cv2.INTER_AREA), OPACITY
         return picture_png(self._picture(image, (labels, names, palette), alpha, "side"))
 
-    def _picture(self, image: np.ndarray, painted: tuple, alpha: float, legend: str) -> np.ndarray:
+    def _picture(
+        self, image: np.ndarray, painted: tuple, alpha: float | int, legend: str
+    ) -> np.ndarray:
         labels, names, palette = painted
         picture = overlay(image, labels, palette, alpha)
         return picture if legend == "none" else with_legend(picture, labels, names, palette)

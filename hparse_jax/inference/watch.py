@@ -36,10 +36,11 @@ def arrivals(
         try:
             photos, told = find(), None
         except InputError as error:
-            photos = []
             if str(error) != told:
                 told = str(error)
                 report(told)
+            time.sleep(interval)
+            continue
         now = {photo.path: state for photo in photos if (state := _state(photo.path))}
         ready = [p for p in photos if p.path in now and before.get(p.path) == now[p.path]]
         ready = [photo for photo in ready if taken.get(photo.path) != now[photo.path]]

@@ -1,6 +1,5 @@
 """Files in, files out, with a network that calls red pixels left and blue ones right."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +8,6 @@ from PIL import Image
 
 from hparse_jax.commands.predict import predict
 from hparse_jax.errors import InputError
-from hparse_jax.inference.describe import describe
 from hparse_jax.inference.outputs import Outputs
 
 
@@ -100,22 +98,6 @@ def test_a_large_photo_is_labelled_at_its_own_size(tmp_path, make_parser, traces
     assert labels[250, 80] == 1
     assert labels[250, 220] == 2
     assert max(traces.seen[0]) == 129
-
-
-def test_a_stray_pixel_widens_the_box_but_not_the_largest_regions(parser, people):
-    """Two regions that touch at a corner are one."""
-    labels = np.zeros((50, 40), np.uint8)
-    labels[10:14, 5:9] = labels[14:20, 9:15] = 1
-    labels[49, 39] = labels[0, 20:30] = 1
-    result = parser(people(50, 40))
-    result = dataclasses.replace(result, labels=labels, levels=(labels, np.zeros_like(labels)))
-    report = describe(result)
-    background, left = report["levels"][0]["classes"]
-    assert (left["name"], left["share"]) == ("left", round((16 + 36 + 11) / 2000, 4))
-    assert left["box"] == [5, 0, 40, 50]
-    assert left["largest_box"] == [5, 10, 15, 20]
-    assert background["box"] == background["largest_box"] == [0, 0, 40, 50]
-    assert report["box_format"].startswith("x0, y0, x1, y1")
 
 
 def test_the_summary_says_where_the_results_are_and_how_fast(tmp_path, parser, people, capsys):
