@@ -130,6 +130,8 @@ def _check_usage(argv: list[str]) -> None:
         raise UsageError(f"photographs or --split, not both: {' '.join(argv)}")
     if values.split is not None and (others := files + ["--map"] * (values.map is not None)):
         raise UsageError(f"--split writes label PNGs alone; leave {', '.join(others)} out")
+    if values.split is not None and values.output == "-":
+        raise UsageError("--output=- is for one photograph; give a folder for --split")
     if "-" in argv and len(argv) > 1:
         raise UsageError("- is one photograph on standard input; give no others beside it")
     if argv == ["-"] and (values.skip_existing or values.watch):

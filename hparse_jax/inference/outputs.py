@@ -74,10 +74,6 @@ class Outputs:
         """The files of a whole call."""
         return (ANNOTATIONS,) if "rle" in self.formats else ()
 
-    def show_the_photo(self) -> bool:
-        """Whether `write` needs results that know their photo."""
-        return not {"overlay", "cutout", "crops"}.isdisjoint(self.formats)
-
     def _fixed(self) -> tuple[str, ...]:
         """The endings of the files that every photo gets."""
         coarser = self.hierarchy.levels[1:] if self.levels else ()
@@ -87,18 +83,18 @@ class Outputs:
         )
 
     def write(
-        self,
-        result: Result,
-        stem: pathlib.Path,
-        photo: str | os.PathLike | None = None,
-        one_photo: bool = False,
+        self, result: Result, stem: pathlib.Path, one_photo: bool = False
     ) -> list[pathlib.Path]:
         """Writes the files of one photo, STEM + ending, the JSON last; returns their paths.
 
-        result: with its photo where a picture is asked for. photo: its path, when it is a file.
-        one_photo: "rle" is a COCO file of its own, STEM_coco.json.
+        one_photo: "rle" is a COCO file of its own, STEM_coco.json. Raises InputError when there is
+        no photo for the overlay, the cut-out or the crops, or when it has changed.
         """
         written = []
+        photo = None if isinstance(result.photo, np.ndarray) else result.photo
+        coco = result.to_coco(self.classes) if "rle" in self.formats and one_photo else None
+        if not {"overlay", "cutout", "crops"}.isdisjoint(self.formats):
+            result = result.with_photo(result.image())  # read once
 
         def path(ending: str) -> pathlib.Path:
             written.append(stem.with_name(stem.name + ending))
@@ -115,8 +111,8 @@ class Outputs:
             write_bytes(path("_overlay.jpg"), picture_jpeg(picture))
         if "npz" in formats:
             _write_probabilities(path(".npz"), result)
-        if "rle" in formats and one_photo:
-            write_json(path("_coco.json"), result.to_coco(self.classes))
+        if coco is not None:
+            write_json(path("_coco.json"), coco)
         if "polygons" in formats:
             labels, names, _ = result.painted(self.classes)
             where = None if photo is None else _relative(photo, stem.parent)

@@ -45,7 +45,7 @@ def parse_rounds(
     """Parses round after round of photos and writes their results, with "rle" annotations.json.
 
     tally: counts while the rounds go on, so that it holds when Ctrl-C ends them. skip_existing:
-    leaves out the photos whose results are complete. Raises InputError when annotations.json is to
+    leaves out the photos whose results are complete and not older than the photo. Raises InputError when annotations.json is to
     be continued and cannot be. The other arguments: see `parse_files`.
     """
     annotations = contextlib.nullcontext()
@@ -66,7 +66,14 @@ def parse_rounds(
 
 
 def _is_complete(photo: Photo, outputs: Outputs, coco: CocoFile | None) -> bool:
-    return (coco is None or photo.name in coco) and outputs.are_complete(photo.results)
+    if coco is not None and photo.name not in coco:
+        return False
+    return outputs.are_complete(photo.results) and not _is_newer(photo.path, photo.result(".json"))
+
+
+def _is_newer(photo: pathlib.Path, results: pathlib.Path) -> bool:
+    """Whether a photo was replaced after its results; of one that is gone they stay."""
+    return photo.exists() and photo.stat().st_mtime_ns > results.stat().st_mtime_ns
 
 
 def write_one(result: Result, stem: pathlib.Path, outputs: Outputs) -> None:
@@ -105,11 +112,9 @@ def parse_files(
         photo, result = parsed
         try:
             result = translate(result) if translate else result
-            if outputs.show_the_photo():
-                # read again: keeping every photo in full size until its batch is done would not
-                # be bounded
-                result = result.with_photo(read_photo(photo.path))
-            outputs.write(result, photo.results, photo.path)
+            # by its path: keeping every photo in full size until its batch is done would not be
+            # bounded
+            outputs.write(result.with_photo(photo.path), photo.results)
         except InputError as error:  # the photo changed meanwhile
             return photo, str(error), None
         return photo, None, None if coco is None else coco_entry(result, outputs.classes)

@@ -109,7 +109,7 @@ class Result:
             raise InputError(f"alpha={alpha}: give an opacity in 0..1")
         if legend not in LEGENDS:
             raise InputError(f"legend={legend}: give one of {', '.join(LEGENDS)}")
-        return self._picture(self._photo(), self.painted(classes), alpha, legend)
+        return self._picture(self.image(), self.painted(classes), alpha, legend)
 
     def painted(
         self, classes: Sequence[str] | None = None
@@ -150,6 +150,19 @@ class Result:
             "annotations": annotations(self.levels, self.hierarchy, classes=classes),
         }
 
+    def image(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The photo as RGB, read again where its path is known.
+
+        Raises InputError when there is none, and when the file is gone or has changed.
+        """
+        if self.photo is None:
+            raise InputError("this result has no photo to show; use result.with_photo(photo)")
+        if isinstance(self.photo, np.ndarray):
+            return self.photo
+        image = read_photo(self.photo)
+        self._check_size(image, self.photo)
+        return image
+
     def with_photo(self, photo: UInt8[np.ndarray, "_ _ 3"] | str | os.PathLike) -> "Result":
         """The same result that knows its photo. Raises InputError for an image of another size."""
         if isinstance(photo, np.ndarray):
@@ -176,9 +189,7 @@ class Result:
         path = path.with_suffix("") if path.suffix.lower() in _SUFFIXES else path
         chosen = None if classes is None else tuple(classes)
         outputs = Outputs(self.hierarchy, tuple(formats), chosen, legend)
-        shown = self.with_photo(self._photo()) if outputs.show_the_photo() else self
-        name = None if isinstance(self.photo, np.ndarray) else self.photo
-        return outputs.write(shown, path, name, one_photo=True)
+        return outputs.write(self, path, one_photo=True)
 
     def __repr__(self) -> str:
         """Size, levels, and the leaves that were found, with their shares of the photo."""
@@ -199,7 +210,7 @@ class Result:
         if self.photo is None:
             image, alpha = np.full((*labels.shape, 3), 255, np.uint8), 1.0
         else:
-            image, alpha = cv2.resize(self._photo(), size, interpolation=cv2.INTER_AREA), OPACITY
+            image, alpha = cv2.resize(self.image(), size, interpolation=cv2.INTER_AREA), OPACITY
         return picture_png(self._picture(image, (labels, names, palette), alpha, "side"))
 
     def _picture(
@@ -210,16 +221,7 @@ class Result:
         return picture if legend == "none" else with_legend(picture, labels, names, palette)
 
     def _cut(self, mask: np.ndarray) -> np.ndarray:
-        return np.dstack([self._photo() * mask[..., None], mask.astype(np.uint8) * 255])
-
-    def _photo(self) -> np.ndarray:
-        if self.photo is None:
-            raise InputError("this result has no photo to show; use result.with_photo(photo)")
-        if isinstance(self.photo, np.ndarray):
-            return self.photo
-        image = read_photo(self.photo)
-        self._check_size(image, self.photo)
-        return image
+        return np.dstack([self.image() * mask[..., None], mask.astype(np.uint8) * 255])
 
     def _check_size(self, image: np.ndarray, name: object) -> None:
         if image.shape[:2] != self.labels.shape:

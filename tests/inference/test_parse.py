@@ -1,6 +1,8 @@
 """Files in, files out, with a network that calls red pixels left and blue ones right."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from hparse_jax.commands.predict import predict
 from hparse_jax.errors import InputError
+from hparse_jax.inference import parse, result, watch
 from hparse_jax.inference.outputs import Outputs
 
 
@@ -106,3 +109,136 @@ def test_the_summary_says_where_the_results_are_and_how_fast(tmp_path, parser, p
     line = capsys.readouterr().out
     assert line.startswith(f"1 of 1 photographs parsed into {tmp_path / 'out'}, ")
     assert line.rstrip().endswith(" photographs/s")
+
+
+def files(folder):
+    """{relative path: time of its last change} of the files in a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def test_an_interrupted_call_continues_where_it_stopped(tmp_path, parser, people, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in "abc":
+        Image.fromarray(people(60, 50)).save(folder / f"{name}.png")
+    outputs = Outputs(parser.hierarchy, ("png", "json", "rle"), origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs) == 0
+    whole = read_json(out / "annotations.json")
+    (out / "b.json").unlink()  # as if stopped before it was written
+    before = files(out)
+    assert predict(parser, [str(folder)], out, outputs, skip_existing=True) == 0
+    assert "1 of 1 photographs parsed" in (line := capsys.readouterr().out.splitlines()[-1])
+    assert line.endswith("; 2 had their results")
+    after = files(out)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "b.png",
+        "b.json",
+        "annotations.json",
+    }
+    again = read_json(out / "annotations.json")
+    assert {i["file_name"] for i in again["images"]} == {"a.png", "b.png", "c.png"}
+    # a photo whose annotations are not there is not complete
+    again["images"] = again["images"][1:]
+    kept = {image["id"] for image in again["images"]}
+    again["annotations"] = [a for a in again["annotations"] if a["image_id"] in kept]
+    (out / "annotations.json").write_text(json.dumps(again))
+    predict(parser, [str(folder)], out, outputs, skip_existing=True)
+    assert "1 of 1 photographs parsed" in capsys.readouterr().out
+    final = read_json(out / "annotations.json")
+    assert len(final["images"]) == 3
+    assert len(final["annotations"]) == len(whole["annotations"])
+
+
+def test_a_photo_that_was_replaced_is_parsed_again(tmp_path, parser, people, capsys):
+    photo, out = tmp_path / "a.png", tmp_path / "out"
+    for size, skipped in (((60, 50), False), ((60, 50), True), ((70, 50), False)):
+        if not skipped:
+            Image.fromarray(people(*size)).save(photo)
+            os.utime(photo, (time.time() + size[0],) * 2)
+        assert predict(parser, [str(photo)], out, skip_existing=True) == 0
+        if not skipped:
+            os.utime(out / "a.json", (time.time() + size[0] + 1,) * 2)
+        assert capsys.readouterr().out.startswith("0 of 0" if skipped else "1 of 1")
+        assert read_json(out / "a.json")["height"] == size[0]
+
+
+def test_ctrl_c_keeps_the_annotations_of_what_is_done(tmp_path, parser, people, monkeypatch):
+    for name in "abcdef":
+        Image.fromarray(people(60, 50)).save(tmp_path / f"{name}.png")
+    outputs = Outputs(parser.hierarchy, ("json", "rle"), origin=parser.settings)
+    stream = parser.stream
+
+    def stopped(*arguments):
+        for i, parsed in enumerate(stream(*arguments)):
+            if i == 5:
+                raise KeyboardInterrupt
+            yield parsed
+
+    monkeypatch.setattr(parse, "_AHEAD", 1)
+    monkeypatch.setattr(parser, "stream", stopped)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(parser, [str(tmp_path)], out, outputs)
+    done = {image["file_name"] for image in read_json(out / "annotations.json")["images"]}
+    assert {"a.png"} <= done < {f"{name}.png" for name in "abcdef"}
+    assert {name.replace(".png", ".json") for name in done} <= set(files(out))
+
+
+def test_a_photo_named_like_the_annotations_is_refused(tmp_path, parser, people):
+    Image.fromarray(people(60, 50)).save(tmp_path / "annotations.jpg")
+    outputs = Outputs(parser.hierarchy, ("json", "rle"))
+    with pytest.raises(InputError, match=r"annotations\.jpg and belongs to the whole call"):
+        predict(parser, [str(tmp_path)], tmp_path / "out", outputs)
+
+
+def test_a_photo_that_changed_meanwhile_fails_alone(tmp_path, parser, people, capsys, monkeypatch):
+    for name in "ab":
+        Image.fromarray(people(60, 50)).save(tmp_path / f"{name}.png")
+    read = result.read_photo
+
+    def read_again(path):
+        return people(61, 50) if path.name == "b.png" else read(path)
+
+    monkeypatch.setattr(result, "read_photo", read_again)
+    assert predict(parser, [str(tmp_path)], tmp_path / "out") == 1
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"a.json"}
+    message = capsys.readouterr().err
+    assert "b.png: 50 x 61 pixels, and 50 x 60 when it was parsed" in message
+
+
+def test_a_watched_folder_is_parsed_until_ctrl_c(tmp_path, parser, people, capsys, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(people(60, 50)).save(folder / "a.png")
+
+    def bad():
+        (folder / "bad.jpg").write_bytes(b"\xff\xd8 nothing")
+
+    def late():
+        Image.fromarray(people(60, 50)).save(folder / "sub.png")
+
+    steps = iter([late, int, int, bad, int, int])
+
+    def sleep(seconds):
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    outputs = Outputs(parser.hierarchy, ("png", "json", "rle"), origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs, watch=True) == 1  # one is bad
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        f"watching {folder} until Ctrl-C; results in {out}",
+        f"2 of 3 photographs parsed into {out}",
+    ]
+    assert "bad.jpg: not a readable photograph" in told.err
+    images = read_json(out / "annotations.json")["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "sub.png"]
+    (folder / "bad.jpg").unlink()
+    steps = iter([int, int])
+    arguments = {"skip_existing": True, "watch": True}
+    assert predict(parser, [str(folder)], out, outputs, **arguments) == 0
+    assert "0 of 0 photographs parsed" in capsys.readouterr().out
