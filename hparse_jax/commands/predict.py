@@ -37,7 +37,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "formats",
         ["png", "overlay", "json"],
-        f"What is written for every photo: some of {','.join(FORMATS)}.",
+        f"What is written for every photo, of {','.join(FORMATS)} (default: png,overlay,json).",
     )
     flags.DEFINE_list(
         "classes",

@@ -45,8 +45,9 @@ def parse_rounds(
     """Parses round after round of photos and writes their results, with "rle" annotations.json.
 
     tally: counts while the rounds go on, so that it holds when Ctrl-C ends them. skip_existing:
-    leaves out the photos whose results are complete and not older than the photo. Raises InputError when annotations.json is to
-    be continued and cannot be. The other arguments: see `parse_files`.
+    leaves out the photos whose results are complete and not older than the photo. Raises
+    InputError when annotations.json is to be continued and cannot be. The other arguments: see
+    `parse_files`.
     """
     annotations = contextlib.nullcontext()
     if "rle" in outputs.formats:
