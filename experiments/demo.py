@@ -25,6 +25,7 @@ from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.synthetic.people import draw
 from hparse_jax.errors import InputError
 from hparse_jax.inference.evaluate import evaluate_split
+from hparse_jax.inference.outputs import Outputs
 from hparse_jax.inference.predictor import load_parser
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
 from hparse_jax.storage import write_bytes, write_json
@@ -89,7 +90,8 @@ def main() -> int:
         write_bytes(PHOTOS / f"person{index}.jpg", picture_jpeg(image))
     show("predict", f"--workdir={RUN}", f"--output={PARSED}", "--levels --flip", str(PHOTOS))
     # in batches of the evaluation, whose compiled programs then serve again
-    code = predict(parser, [str(PHOTOS)], PARSED, levels=True, batch_size=batch)
+    outputs = Outputs(parser.hierarchy, levels=True)
+    code = predict(parser, [str(PHOTOS)], PARSED, outputs, batch_size=batch)
 
     write_bytes(FOLDER / "people.jpg", picture_jpeg(sheet(people, parser, batch)))
     means = " / ".join(f"{level['mean_iou']:.3f}" for level in report["levels"])

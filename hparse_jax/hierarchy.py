@@ -7,6 +7,7 @@ Whatever follows from a tree (label maps, flips, palettes of the coarser levels)
 """
 
 import dataclasses
+import difflib
 import functools
 import itertools
 import json
@@ -96,6 +97,19 @@ class Hierarchy:
                 f"label ids {unknown} are not in hierarchy {self.name} (0..{last} and {IGNORE})"
             )
         return mapped
+
+    def find(self, name: str) -> tuple[int, int]:
+        """(level, node id) of a node's name; of a name at several levels the finest.
+
+        Raises InputError for an unknown name, with those that are close to it.
+        """
+        for depth, level in enumerate(self.levels):
+            if name in level.nodes:
+                return depth, level.nodes.index(name)
+        names = list(dict.fromkeys(node for level in self.levels for node in level.nodes))
+        close = difflib.get_close_matches(str(name), names, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
+        raise InputError(f"no class {name!r} in {self.name}; {hint}")
 
     def flip_permutation(self, level: int) -> tuple[int, ...]:
         """For each node of `level` the node that it becomes under horizontal flip.

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hparse_jax.hierarchy import IGNORE
 
-_OPACITY = 0.6  # of the colours blended over the photo
+OPACITY = 0.6  # of the colours blended over the photo
 
 
 def label_png(
@@ -25,6 +25,11 @@ def label_png(
     return _encoded(image, "PNG")
 
 
+def picture_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """An RGB or RGBA image as PNG."""
+    return _encoded(Image.fromarray(image), "PNG")
+
+
 def picture_jpeg(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """An RGB image as JPEG."""
     return _encoded(Image.fromarray(image), "JPEG", quality=90, subsampling=0)
@@ -34,11 +39,12 @@ def overlay(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"],
     palette: UInt8[np.ndarray, "nodes 3"],
+    opacity: float | int = OPACITY,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with every foreground pixel blended with its node's colour, outlines in white."""
     foreground = (labels > 0) & (labels < len(palette))
     colours = palette[np.where(foreground, labels, 0)]
-    blended = cv2.addWeighted(image, 1 - _OPACITY, colours, _OPACITY, 0)
+    blended = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
     blended = np.where(foreground[..., None], blended, image)
     edge = np.diff(labels, axis=0, prepend=labels[:1]) != 0
     edge |= np.diff(labels, axis=1, prepend=labels[:, :1]) != 0

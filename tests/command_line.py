@@ -12,13 +12,17 @@ import hparse_jax.training.train  # noqa: F401, its libraries define flags of th
 from hparse_jax.__main__ import main
 
 
-def hparse(*arguments: str) -> subprocess.CompletedProcess:
-    """`hparse ARGUMENTS`: exit code, stdout and stderr. Its flags are forgotten afterwards."""
+def hparse(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
+    """`hparse ARGUMENTS`: exit code, stdout and stderr. Its flags are forgotten afterwards.
+
+    stdout is text; bytes that are not come back by `.encode(errors="surrogateescape")`.
+    """
     before = set(flags.FLAGS)
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""), io.StringIO()
     try:
         with (
             mock.patch.object(sys, "argv", ["hparse", *arguments]),
+            mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -26,4 +30,6 @@ def hparse(*arguments: str) -> subprocess.CompletedProcess:
     finally:
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    out.flush()
+    text = out.buffer.getvalue().decode(errors="surrogateescape")
+    return subprocess.CompletedProcess(arguments, code, text, err.getvalue())

@@ -389,3 +389,15 @@ def test_more_classes_than_label_ids_are_refused():
 def test_a_hierarchy_does_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         get_hierarchy("lip").name = "other"
+
+
+def test_a_node_is_found_by_its_name_at_the_finest_level():
+    tree = get_hierarchy("lip")
+    assert tree.find("hair") == (0, 2)
+    assert tree.find("lower-body") == (1, 2)
+    assert tree.find("full-body") == (2, 1)
+    assert tree.find("background") == (0, 0)
+    with pytest.raises(InputError, match="no class 'left-arn' in lip; did you mean left-arm or"):
+        tree.find("left-arn")
+    with pytest.raises(InputError, match=r"there are background, hat, .*full-body"):
+        tree.find("0")

@@ -22,6 +22,7 @@ ORDER = (
     "metrics",
     "joints",
     "render",
+    "coco",
     "data",
     "models",
     "losses",

@@ -60,8 +60,8 @@ def evaluate(
     common: Correspondence | None = None,
     batch_size: int | None = None,
 ) -> dict:
-    """The scores of every level at original image size: {"step", "images", "scales", "flip",
-    "side", "consistent", "levels"} and the analyses that `groups` belong to.
+    """The scores of every level at original image size: {"step", "scales", "flip", "side",
+    "consistent", "images", "levels"} and the analyses that `groups` belong to.
 
     One confusion matrix a level over all photographs, (id, image, leaf labels) each, of all
     processes. groups: subsets whose leaf scores are reported, too. common: the classes that
@@ -92,12 +92,8 @@ def evaluate(
     counts, *summed = sum_over_processes([counts, *matrices, *group_matrices])
     matrices, group_matrices = summed[: len(levels)], summed[len(levels) :]
     report = {
-        "step": predictor.step,
+        **predictor.settings,
         "images": int(counts[0]),
-        "scales": list(predictor.scales),
-        "flip": predictor.flip,
-        "side": predictor.side,
-        "consistent": predictor.consistent,
         "levels": [
             {"name": name, **segmentation_scores(matrix, nodes)}
             for (name, nodes), matrix in zip(levels, matrices, strict=True)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import io
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -17,10 +18,14 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A photograph to parse: its path, and the path of its results without a suffix."""
+    """A photograph to parse: its path, the path of its results without a suffix, and its name.
+
+    name: the path relative to its folder, with "/"; no two photographs of a call share it.
+    """
 
     path: pathlib.Path
     results: pathlib.Path
+    name: str
 
     def result(self, ending: str) -> pathlib.Path:
         """The file of one result, e.g. ending ".png" or "_overlay.jpg"."""
@@ -28,7 +33,11 @@ class Photo:
 
 
 def find_photos(
-    inputs: Sequence[str | os.PathLike], output: str | os.PathLike, endings: tuple[str, ...]
+    inputs: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    endings: tuple[str, ...],
+    shared: Sequence[str] = (),
+    may_be_empty: bool = False,
 ) -> list[Photo]:
     """The photographs among files and folders (searched recursively), with their results' paths.
 
@@ -36,9 +45,9 @@ def find_photos(
     suffix keep the suffix in the name (x_jpg, x_png). A file named directly is taken with any
     suffix, and even when it is missing, so that reading it fails later without stopping the
     others. Inside a folder, hidden files and everything under `output` are skipped.
-    endings: of the files that will be written for every photo.
-    Raises InputError when there is no photo, or when a result would overwrite another photo's
-    result or a photo.
+    endings: of the files that will be written for every photo. shared: names of files in `output`
+    that belong to no photo. Raises InputError when there is no photo and `may_be_empty` is not set,
+    or when a result would overwrite another photo's result, a photo or a shared file.
     """
     output = pathlib.Path(output)
     found: dict[pathlib.Path, pathlib.Path] = {}  # absolute path -> path relative to its folder
@@ -51,7 +60,7 @@ def find_photos(
             )
         for path in _photos_under(name, output.resolve()) if name.is_dir() else [name]:
             found.setdefault(path.absolute(), path.relative_to(folder))
-    if not found:
+    if not found and not may_be_empty:
         where = f" found in {', '.join(map(str, inputs))}" if inputs else " given"
         raise InputError(
             f"no photograph{where}; give photographs ({' '.join(SUFFIXES)}) or folders of them"
@@ -62,8 +71,8 @@ def find_photos(
         results = relative.with_suffix("")
         if stems[_key(results)] > 1 and relative.suffix:
             results = results.with_name(f"{results.name}_{relative.suffix[1:]}")
-        photos.append(Photo(path, output / results))
-    _check_collisions(photos, endings)
+        photos.append(Photo(path, output / results, relative.as_posix()))
+    _check_collisions(photos, endings, [output / name for name in shared])
     return photos
 
 
@@ -77,15 +86,19 @@ def _photos_under(folder: pathlib.Path, output: pathlib.Path) -> Iterable[pathli
                 yield here / name
 
 
-def _check_collisions(photos: list[Photo], endings: tuple[str, ...]) -> None:
-    taken = {_key(photo.path): photo for photo in photos}
+def _check_collisions(
+    photos: list[Photo], endings: tuple[str, ...], shared: list[pathlib.Path]
+) -> None:
+    taken: dict[str, Photo | None] = {_key(path.absolute()): None for path in shared}
+    taken |= {_key(photo.path): photo for photo in photos}
     for photo in photos:
         for ending in endings:
             result = photo.result(ending)
             other = taken.setdefault(_key(result.absolute()), photo)
             if other is not photo or _key(result.absolute()) == _key(photo.path):
+                owner = other.path if other else "the whole call"
                 raise InputError(
-                    f"{result} would be written for {photo.path} and belongs to {other.path}; "
+                    f"{result} would be written for {photo.path} and belongs to {owner}; "
                     "rename one of them or parse them into different folders"
                 )
 
@@ -105,13 +118,22 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
         raise InputError(f"{path}: a folder; name the photographs in it")
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; check the name")
+    return _decoded(path, str(path))
+
+
+def decode_photo(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """The same of a file's bytes; errors call it `name`."""
+    return _decoded(io.BytesIO(data), name)
+
+
+def _decoded(file: str | os.PathLike | io.BytesIO, name: str) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             image.load()
             return np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except Exception as error:  # a damaged file can fail in any way, struct.error among them
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: not a readable photograph ({reason})") from error
+        raise InputError(f"{name}: not a readable photograph ({reason})") from error
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -4,7 +4,6 @@
 maps; parsing files, scoring a split and writing a submission all read from it.
 """
 
-import dataclasses
 import functools
 import logging
 import math
@@ -25,49 +24,11 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
+from hparse_jax.inference.result import Result
 from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
 from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The parsing of one photograph of size (h, w).
-
-    labels: leaf id of every pixel. levels: node ids of every level, finest first; levels[0] is
-    labels. hierarchy: what the ids mean. gates: for each level source ("direct", "top_down",
-    "bottom_up") -> how far each node trusts it, float32 [nodes] (CNIF Eq. 15-16).
-    """
-
-    labels: UInt8[np.ndarray, "h w"]
-    levels: tuple[UInt8[np.ndarray, "h w"], ...]
-    hierarchy: Hierarchy = dataclasses.field(repr=False)
-    gates: tuple[dict[str, Float[np.ndarray, " _"]], ...]
-    _logits: Callable[[int], Float[np.ndarray, "_ _ nodes"]] = dataclasses.field(repr=False)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The leaves' names in id order."""
-        return self.hierarchy.levels[0].nodes
-
-    def probabilities(self, level: int | str = 0) -> Float[np.ndarray, "h w nodes"]:
-        """Softmax over the nodes of a level at the photo's size, computed when asked for.
-
-        level: its index, 0 is the finest, or its name. Raises InputError for another one.
-        """
-        names = [level.name for level in self.hierarchy.levels]
-        index = names.index(level) if level in names else level
-        if index not in range(len(names)):
-            raise InputError(
-                f"level {level!r}: this parser has levels 0..{len(names) - 1}: {', '.join(names)}"
-            )
-        logits = self._logits(index)
-        height, width = self.labels.shape
-        if logits.shape[:2] != (height, width):
-            logits = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
-        exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-        return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 class Predictor:
@@ -111,17 +72,26 @@ class Predictor:
         accelerated = jax.default_backend() != "cpu"
         self.batch_size = 8 * jax.local_device_count() if accelerated else 1
 
+    @property
+    def settings(self) -> dict:
+        """What reports say about how label maps were made; ready for JSON."""
+        names = ("step", "scales", "flip", "side", "consistent")
+        return {name: getattr(self, name) for name in names} | {"scales": list(self.scales)}
+
     def __call__(self, photos) -> Result | list[Result]:
         """The result of a photo (uint8 [h, w, 3] RGB, or a path), or of a list the list of results.
 
-        Photos in a list are parsed in batches of equal bucket. Raises InputError for an array of
-        another type or shape and for a file that cannot be read.
+        Photos in a list are parsed in batches of equal bucket. A result keeps the array or the path
+        that was given, for its pictures. Raises InputError for an array of another type or shape
+        and for a file that cannot be read.
         """
         if not isinstance(photos, list | tuple):
-            return next(self.stream([(0, _as_image(photos))], batch_size=1))[1]
-        images = ((i, _as_image(photo)) for i, photo in enumerate(photos))
-        results = dict(self.stream(images))
-        return [results[i] for i in range(len(photos))]
+            image = _as_image(photos)
+            result = next(self.stream([(0, image)], batch_size=1))[1]
+            return result.with_photo(photos if _is_path(photos) else image)
+        given = [photo if _is_path(photo) else _as_image(photo) for photo in photos]
+        results = dict(self.stream((i, _as_image(photo)) for i, photo in enumerate(given)))
+        return [results[i].with_photo(photo) for i, photo in enumerate(given)]
 
     def stream(
         self,
@@ -133,7 +103,8 @@ class Predictor:
 
         An item is any object, returned with its result. Reads lazily and keeps no more than
         the batches being filled and two that are parsed (the device works on one while the results
-        of the one before are used), so a stream of any length fits into memory. batch_size is
+        of the one before are used), so a stream of any length fits into memory. For the same reason
+        results hold no photo: `result.with_photo(image or path)` before its pictures. batch_size is
         rounded up to a multiple of the number of devices. announce: called with a line before the
         program of a bucket is compiled, which can take many seconds.
         """
@@ -273,8 +244,12 @@ def _scales(config: Config) -> tuple[float, ...]:
     return config.scale_choices or config.scale
 
 
+def _is_path(photo) -> bool:
+    return isinstance(photo, str | os.PathLike)
+
+
 def _as_image(photo) -> np.ndarray:
-    if isinstance(photo, str | os.PathLike):
+    if _is_path(photo):
         return read_photo(photo)
     image = np.asarray(photo)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:

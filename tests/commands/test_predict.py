@@ -1,5 +1,7 @@
 """The verb `predict` as a user calls it; a random DeepLabV2 parses."""
 
+import json
+
 import numpy as np
 import pytest
 from command_line import hparse
@@ -75,9 +77,82 @@ def test_a_missing_photograph_fails_the_call_and_not_the_others(folder, tmp_path
     assert (tmp_path / "b.json").is_file()
 
 
+def test_every_format_in_the_classes_of_another_dataset(folder, tmp_path):
+    every = "--formats=png,overlay,json,npz,rle,polygons,cutout,crops"
+    flags = (f"--output={tmp_path}", "--map=lip_atr", "--classes=upper-body,hat", "--legend=none")
+    done = hparse("predict", f"--workdir={folder / 'run'}", *flags, every, str(folder / "photos"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert [x for x in lines if "for want of" in x] == [
+        "background, for want of a class in atr: glove, socks, jumpsuits"
+    ]
+    tree = json.loads((tmp_path / "annotations.json").read_text())
+    atr = get_hierarchy("atr")
+    nodes = sum(len(level.nodes) - 1 for level in atr.levels)
+    assert len(tree["categories"]) == nodes
+    assert {image["file_name"] for image in tree["images"]} == {"b.jpg", "c.jpg"}
+    hat, upper_body = (
+        atr.levels[0].nodes.index("hat"),
+        1000 + atr.levels[1].nodes.index("upper-body"),
+    )
+    assert {a["category_id"] for a in tree["annotations"]} <= {hat, upper_body}
+    with np.load(tmp_path / "b.npz") as arrays:
+        assert {name: arrays[name].shape for name in arrays.files} == {
+            level.name: (*SIZE, len(level.nodes)) for level in atr.levels
+        }
+    with Image.open(tmp_path / "b_overlay.jpg") as overlay:
+        assert overlay.size[::-1] == SIZE
+    assert json.loads((tmp_path / "b.json").read_text())["map"] == "lip_atr"
+
+
+def test_standard_input_and_output(folder, tmp_path):
+    workdir, photo = f"--workdir={folder / 'run'}", folder / "photos" / "b.jpg"
+    assert hparse("predict", workdir, f"--output={tmp_path}", str(photo)).returncode == 0
+    expected = (tmp_path / "b.png").read_bytes()
+    for name in ("-", str(photo)):
+        done = hparse("predict", workdir, "--output=-", name, stdin=photo.read_bytes())
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.encode(errors="surrogateescape") == expected
+    arguments = (f"--output={tmp_path}", "--formats=png,json,rle")
+    done = hparse("predict", workdir, *arguments, "-", stdin=photo.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "stdin.png").read_bytes() == expected
+    (image,) = json.loads((tmp_path / "annotations.json").read_text())["images"]
+    assert image["file_name"] == "stdin"
+    for data in (b"", b"nothing"):
+        done = hparse("predict", workdir, "--output=-", "-", stdin=data)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("hparse predict: standard input: not a readable photograph")
+
+
+def test_existing_results_are_left_out(folder, tmp_path):
+    call = ("predict", f"--workdir={folder / 'run'}", f"--output={tmp_path}", "--skip-existing")
+    for photos, line in (("photos/b.jpg", "1 of 1"), ("photos", "1 of 1"), ("photos", "0 of 0")):
+        done = hparse(*call, str(folder / photos))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{line} photographs parsed")
+    assert done.stdout.endswith("; 2 had their results\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("--formats=png,gif", "photos"), 1, "formats=gif: give png, overlay"),
+        (("--formats=", "photos"), 1, "formats: none is given"),
+        (("--classes=hare", "photos"), 1, "no class 'hare' in lip; did you mean hair?"),
+        (("--classes=", "photos"), 1, "classes: none is given"),
+        (("--legend=top", "photos"), 2, "--legend=top"),
+        (("--map=nothing", "photos"), 1, "map=nothing: no such file; shipped are atr_cihp"),
+        (("--map=atr_cihp", "photos"), 1, "says nothing about lip"),
+        (("--map=lip_atr", "--classes=glove", "photos"), 1, "no class 'glove' in atr"),
+        (("--formats=png", "--skip-existing", "photos"), 2, "needs json in --formats"),
+        (("--watch", "photos", "more"), 2, "--watch takes one folder, not photos more"),
+        (("--watch",), 2, "--watch takes one folder, not nothing"),
+        (("--watch", "missing"), 2, "--watch takes one folder, not missing"),
+        (("-", "photos"), 2, "- is one photograph on standard input"),
+        (("-", "--watch"), 2, "are for files, not for standard input"),
+        (("--split=test", "--formats=npz"), 2, "leave --formats out"),
+        (("--split=test", "--map=lip_atr"), 2, "leave --map out"),
         (("--split=test", "photos"), 2, "photographs or --split, not both"),
         ((), 1, "no photograph given"),
         (("--max_side=0", "photos"), 1, "--max_side=0: give a number above 0"),
@@ -91,6 +166,23 @@ def test_wrong_calls_are_told_in_one_line(folder, tmp_path, arguments, code, mes
     assert done.returncode == code
     assert message in done.stderr.splitlines()[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.jpg", "b.jpg"), "--output=- is the label PNG of one photograph"),
+        ((), "--output=- is the label PNG of one photograph"),
+        ((".",), "--output=- is the label PNG of one photograph"),
+        (("--formats=json", "-"), "leave --formats out"),
+        (("--levels", "a.jpg"), "leave --levels out"),
+        (("--split=test",), "give a folder"),
+    ],
+)
+def test_standard_output_takes_one_label_map(folder, arguments, message):
+    done = hparse("predict", f"--workdir={folder / 'run'}", "--output=-", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[0]
 
 
 def test_an_imported_backbone_parses_nothing(folder, tmp_path):

@@ -1,7 +1,7 @@
 """Files in, files out, with a network that calls red pixels left and blue ones right."""
 
-import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from PIL import Image
 
 from hparse_jax.commands.predict import predict
 from hparse_jax.errors import InputError
-from hparse_jax.inference.parse import describe
+from hparse_jax.inference import parse, result, watch
+from hparse_jax.inference.outputs import Outputs
 
 
 def read_json(path):
@@ -22,7 +23,8 @@ def test_every_photo_gets_its_files(tmp_path, parser, people, capsys):
     sizes = {"a": (100, 80), "b": (140, 60), "sub/c": (97, 97)}
     for name, size in sizes.items():
         Image.fromarray(people(*size)).save(folder / f"{name}.png")
-    assert predict(parser, [str(folder)], out, levels=True, batch_size=2) == 0
+    outputs = Outputs(parser.hierarchy, levels=True, origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs, batch_size=2) == 0
     for name, size in sizes.items():
         labels = Image.open(out / f"{name}.png")
         assert labels.mode == "P"
@@ -100,25 +102,143 @@ def test_a_large_photo_is_labelled_at_its_own_size(tmp_path, make_parser, traces
     assert max(traces.seen[0]) == 129
 
 
-def test_a_stray_pixel_widens_the_box_but_not_the_largest_regions(parser, people):
-    """Two regions that touch at a corner are one."""
-    labels = np.zeros((50, 40), np.uint8)
-    labels[10:14, 5:9] = labels[14:20, 9:15] = 1
-    labels[49, 39] = labels[0, 20:30] = 1
-    result = parser(people(50, 40))
-    result = dataclasses.replace(result, labels=labels, levels=(labels, np.zeros_like(labels)))
-    report = describe(result)
-    background, left = report["levels"][0]["classes"]
-    assert (left["name"], left["share"]) == ("left", round((16 + 36 + 11) / 2000, 4))
-    assert left["box"] == [5, 0, 40, 50]
-    assert left["largest_box"] == [5, 10, 15, 20]
-    assert background["box"] == background["largest_box"] == [0, 0, 40, 50]
-    assert report["box_format"].startswith("x0, y0, x1, y1")
-
-
 def test_the_summary_says_where_the_results_are_and_how_fast(tmp_path, parser, people, capsys):
     Image.fromarray(people(60, 50)).save(tmp_path / "a.png")
     predict(parser, [str(tmp_path)], tmp_path / "out")
     line = capsys.readouterr().out
     assert line.startswith(f"1 of 1 photographs parsed into {tmp_path / 'out'}, ")
     assert line.rstrip().endswith(" photographs/s")
+
+
+def files(folder):
+    """{relative path: time of its last change} of the files in a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def test_an_interrupted_call_continues_where_it_stopped(tmp_path, parser, people, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in "abc":
+        Image.fromarray(people(60, 50)).save(folder / f"{name}.png")
+    outputs = Outputs(parser.hierarchy, ("png", "json", "rle"), origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs) == 0
+    whole = read_json(out / "annotations.json")
+    (out / "b.json").unlink()  # as if stopped before it was written
+    before = files(out)
+    assert predict(parser, [str(folder)], out, outputs, skip_existing=True) == 0
+    assert "1 of 1 photographs parsed" in (line := capsys.readouterr().out.splitlines()[-1])
+    assert line.endswith("; 2 had their results")
+    after = files(out)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "b.png",
+        "b.json",
+        "annotations.json",
+    }
+    again = read_json(out / "annotations.json")
+    assert {i["file_name"] for i in again["images"]} == {"a.png", "b.png", "c.png"}
+    # a photo whose annotations are not there is not complete
+    again["images"] = again["images"][1:]
+    kept = {image["id"] for image in again["images"]}
+    again["annotations"] = [a for a in again["annotations"] if a["image_id"] in kept]
+    (out / "annotations.json").write_text(json.dumps(again))
+    predict(parser, [str(folder)], out, outputs, skip_existing=True)
+    assert "1 of 1 photographs parsed" in capsys.readouterr().out
+    final = read_json(out / "annotations.json")
+    assert len(final["images"]) == 3
+    assert len(final["annotations"]) == len(whole["annotations"])
+
+
+def test_a_photo_that_was_replaced_is_parsed_again(tmp_path, parser, people, capsys):
+    photo, out = tmp_path / "a.png", tmp_path / "out"
+    Image.fromarray(people(60, 50)).save(photo)
+    counts = []
+    for seconds in (0, -10, 10):  # by which the photo is younger than its results
+        if counts:
+            Image.fromarray(people(70, 50)).save(photo)
+            os.utime(photo, ((out / "a.json").stat().st_mtime + seconds,) * 2)
+        predict(parser, [str(photo)], out, skip_existing=True)
+        counts.append(capsys.readouterr().out[:6])
+    assert counts == ["1 of 1", "0 of 0", "1 of 1"]
+    assert read_json(out / "a.json")["height"] == 70
+
+
+def test_ctrl_c_keeps_the_annotations_of_what_is_done(tmp_path, parser, people, monkeypatch):
+    for name in "abcdef":
+        Image.fromarray(people(60, 50)).save(tmp_path / f"{name}.png")
+    outputs = Outputs(parser.hierarchy, ("json", "rle"), origin=parser.settings)
+    stream = parser.stream
+
+    def stopped(*arguments):
+        for i, parsed in enumerate(stream(*arguments)):
+            if i == 5:
+                raise KeyboardInterrupt
+            yield parsed
+
+    monkeypatch.setattr(parse, "_AHEAD", 1)
+    monkeypatch.setattr(parser, "stream", stopped)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(parser, [str(tmp_path)], out, outputs)
+    done = {image["file_name"] for image in read_json(out / "annotations.json")["images"]}
+    assert {"a.png"} <= done < {f"{name}.png" for name in "abcdef"}
+    assert {name.replace(".png", ".json") for name in done} <= set(files(out))
+
+
+def test_a_photo_named_like_the_annotations_is_refused(tmp_path, parser, people):
+    Image.fromarray(people(60, 50)).save(tmp_path / "annotations.jpg")
+    outputs = Outputs(parser.hierarchy, ("json", "rle"))
+    with pytest.raises(InputError, match=r"annotations\.jpg and belongs to the whole call"):
+        predict(parser, [str(tmp_path)], tmp_path / "out", outputs)
+
+
+def test_a_photo_that_changed_meanwhile_fails_alone(tmp_path, parser, people, capsys, monkeypatch):
+    for name in "ab":
+        Image.fromarray(people(60, 50)).save(tmp_path / f"{name}.png")
+    read = result.read_photo
+
+    def read_again(path):
+        return people(61, 50) if path.name == "b.png" else read(path)
+
+    monkeypatch.setattr(result, "read_photo", read_again)
+    assert predict(parser, [str(tmp_path)], tmp_path / "out") == 1
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"a.json"}
+    message = capsys.readouterr().err
+    assert "b.png: 50 x 61 pixels, and 50 x 60 when it was parsed" in message
+
+
+def test_a_watched_folder_is_parsed_until_ctrl_c(tmp_path, parser, people, capsys, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(people(60, 50)).save(folder / "a.png")
+
+    def bad():
+        (folder / "bad.jpg").write_bytes(b"\xff\xd8 nothing")
+
+    def late():
+        Image.fromarray(people(60, 50)).save(folder / "sub.png")
+
+    steps = iter([late, int, int, bad, int, int])
+
+    def sleep(seconds):
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    outputs = Outputs(parser.hierarchy, ("png", "json", "rle"), origin=parser.settings)
+    assert predict(parser, [str(folder)], out, outputs, watch=True) == 1  # one is bad
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        f"watching {folder} until Ctrl-C; results in {out}",
+        f"2 of 3 photographs parsed into {out}",
+    ]
+    assert "bad.jpg: not a readable photograph" in told.err
+    images = read_json(out / "annotations.json")["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "sub.png"]
+    (folder / "bad.jpg").unlink()
+    steps = iter([int, int])
+    arguments = {"skip_existing": True, "watch": True}
+    assert predict(parser, [str(folder)], out, outputs, **arguments) == 0
+    assert "0 of 0 photographs parsed" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hparse_jax.errors import InputError
-from hparse_jax.inference.photos import find_photos, read_photo
+from hparse_jax.inference.photos import decode_photo, find_photos, read_photo
 
 ENDINGS = (".png", "_overlay.jpg", ".json")
 
@@ -83,6 +83,28 @@ def test_a_photo_is_never_overwritten(tmp_path):
     touch(tmp_path, "in/sub/x.jpg", "out/sub/x.png")
     with pytest.raises(InputError, match=r"out/sub/x\.png would be written for .*in/sub/x\.jpg"):
         find_photos([tmp_path / "in", tmp_path / "out/sub/x.png"], tmp_path / "out", ENDINGS)
+
+
+def test_a_file_of_the_whole_call_is_not_overwritten(tmp_path):
+    touch(tmp_path / "in", "all.jpg", "sub/all.jpg")
+    find_photos([tmp_path / "in" / "sub"], tmp_path / "out", ENDINGS, ("other.json",))
+    with pytest.raises(InputError, match=r"all\.jpg and belongs to the whole call"):
+        find_photos([tmp_path / "in"], tmp_path / "out", ENDINGS, ("all.json",))
+
+
+def test_photos_have_names_of_their_own(tmp_path):
+    touch(tmp_path / "in", "x.jpg", "x.png", "sub/x.jpg")
+    photos = find_photos([tmp_path / "in"], tmp_path / "out", ENDINGS)
+    assert sorted(photo.name for photo in photos) == ["sub/x.jpg", "x.jpg", "x.png"]
+
+
+def test_bytes_are_read_as_the_file_is(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    np.testing.assert_array_equal(decode_photo(data, "b"), pixels)
+    with pytest.raises(InputError, match="b: not a readable photograph"):
+        decode_photo(data[:40], "b")
 
 
 def test_no_photo_is_an_error_that_names_the_folder(tmp_path):
