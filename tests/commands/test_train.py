@@ -27,9 +27,9 @@ def get_config(depth="101"):
 def folder(tmp_path, monkeypatch):
     """A working folder that holds good.py; what would be trained is printed."""
 
-    def show(config, workdir):
+    def show(config, workdir, max_minutes):
         validate(config)
-        print([workdir, flat(config)])
+        print([workdir, max_minutes, flat(config)])
         return True
 
     (tmp_path / "good.py").write_text(GOOD)
@@ -51,12 +51,18 @@ def told(process: subprocess.CompletedProcess, code: int) -> str:
 
 def test_overrides_of_every_type_reach_the_run_and_the_file_runs_once(tmp_path):
     done = train(
-        *("--config=good.py:50", "--workdir=w", "--config.crop=257,129", "--noconfig.flip"),
+        *(
+            "--config=good.py:50",
+            "--workdir=w",
+            "--max_minutes=230",
+            "--config.crop=257,129",
+            "--noconfig.flip",
+        ),
         *("--config.optimizer.base_lr=1", "--config.eval_scales=0.5", "--config.seed", "3"),
         *("--config.dataset=7", "--config.loss.level_weights=(1, 0.5)", "--config.model.auxiliary"),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    workdir, values = ast.literal_eval(done.stdout)
+    workdir, max_minutes, values = ast.literal_eval(done.stdout)
     changes = {
         "model.depth": 50,
         "crop": (257, 129),
@@ -68,7 +74,7 @@ def test_overrides_of_every_type_reach_the_run_and_the_file_runs_once(tmp_path):
         "loss.level_weights": (1, 0.5),
         "model.auxiliary": True,
     }
-    assert workdir == "w"
+    assert (workdir, max_minutes) == ("w", 230)
     assert values == flat(Config()) | changes
     assert isinstance(values["optimizer.base_lr"], float)
     assert (tmp_path / "runs.txt").read_text() == "run "
@@ -108,13 +114,13 @@ def test_of_a_repeated_override_the_last_one_counts_and_a_line_says_so(field, fi
     done = train("--config=good.py", "--workdir=w", *overrides)
     assert done.returncode == 0
     assert done.stderr == f"--config.{field} is given 3 times; the last one counts\n"
-    assert ast.literal_eval(done.stdout)[1][field] == value
+    assert ast.literal_eval(done.stdout)[2][field] == value
 
 
 def test_a_boolean_override_and_its_negation_are_a_repetition():
     done = train("--config=good.py", "--workdir=w", "--noconfig.flip", "--config.flip")
     assert done.stderr == "--config.flip is given 2 times; the last one counts\n"
-    assert ast.literal_eval(done.stdout)[1]["flip"] is True
+    assert ast.literal_eval(done.stdout)[2]["flip"] is True
 
 
 @pytest.mark.parametrize(
