@@ -9,9 +9,10 @@ gates.png (how good a source's own map of a node is, by the gate that the node g
 """
 
 import argparse
+import collections
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ def main() -> None:
 def measure(parser: Predictor, photos: Iterator[tuple]) -> dict:
     """{"confusions": class -> {"iou", "taken_for": {class: share}}, "calibration": level ->
     {"probability", "accuracy", "share" of every bin, "error"}, "gates": source -> {"gates", "iou",
-    "rank_correlation"}}."""
+    "rank_correlation", "within_a_node"}}."""
     levels = parser.hierarchy.levels
     matrix = np.zeros((len(levels[0].nodes),) * 2, np.int64)
     bins = np.zeros((len(levels), 3, BINS))  # pixels, right ones, sum of probabilities
@@ -78,9 +79,10 @@ def measure(parser: Predictor, photos: Iterator[tuple]) -> dict:
         },
         "gates": {
             source: {
-                "gates": [gate for gate, _ in found],
-                "iou": [iou for _, iou in found],
-                "rank_correlation": float(spearmanr(found).statistic),
+                "gates": [gate for _, gate, _ in found],
+                "iou": [iou for *_, iou in found],
+                "rank_correlation": rank_correlation(found),
+                "within_a_node": within_a_node(found),
             }
             for source, found in pairs.items()
             if len(found) > 2
@@ -135,9 +137,9 @@ def worth_of_gates(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"],
     result: Result,
-) -> Iterator[tuple[str, tuple[float, float]]]:
-    """(source, (gate, IoU)) for every node but background that the photo shows: the confidence that
-    the node has in the source, and the IoU of the node in the source's own map."""
+) -> Iterator[tuple[str, tuple[str, float, float]]]:
+    """(source, (node, gate, IoU)) for every node but background that the photo shows: the confidence
+    that the node has in the source, and the IoU of the node in the source's own map."""
     config = parser.config
     factor = (parser.side or training_side(config)) / max(image.shape[:2])
     # one program for all photos: their sides differ by a few pixels
@@ -154,7 +156,22 @@ def worth_of_gates(
                 of_node, of_found = truth == node, (found == node) & (truth != IGNORE)
                 if of_node.any():
                     iou = (of_node & of_found).sum() / (of_node | of_found).sum()
-                    yield source, (float(gates[node]), float(iou))
+                    yield source, (level.nodes[node], float(gates[node]), float(iou))
+
+
+def rank_correlation(found: Sequence[tuple[str, float, float]]) -> float:
+    """Spearman's, of gates and IoU."""
+    return float(spearmanr([pair for _, *pair in found]).statistic)
+
+
+def within_a_node(found: Sequence[tuple[str, float, float]]) -> float:
+    """The median over the nodes of the rank correlation over the photos of a node: whether a gate
+    says more of a photo than of the node. Of nodes that ten photos show."""
+    of_nodes = collections.defaultdict(list)
+    for one in found:
+        of_nodes[one[0]].append(one)
+    often = [pairs for pairs in of_nodes.values() if len(pairs) >= 10]
+    return float(np.nanmedian([rank_correlation(pairs) for pairs in often] or [np.nan]))
 
 
 def by_gate(gates: list[float], iou: list[float]) -> tuple[list[float], list[float]]:
@@ -193,11 +210,17 @@ def markdown(measured: dict) -> str:
     lines += ["", "| level | expected calibration error |", "|---|---|"]
     for name, x in measured["calibration"].items():
         lines.append(f"| {name} | {x['error']:.3f} |")
-    lines += ["", "| source | gates, 5th to 95th percentile | rank correlation with IoU |"]
-    lines += ["|---|---|---|"]
+    heads = (
+        "source",
+        "gates, 5th to 95th percentile",
+        "rank correlation with IoU",
+        "within a node",
+    )
+    lines += ["", f"| {' | '.join(heads)} |", "|---|---|---|---|"]
     for source, x in measured["gates"].items():
         low, high = np.percentile(x["gates"], [5, 95])
-        lines.append(f"| {source} | {low:.2f} to {high:.2f} | {x['rank_correlation']:.2f} |")
+        correlations = f"{x['rank_correlation']:.2f} | {x['within_a_node']:.2f}"
+        lines.append(f"| {source} | {low:.2f} to {high:.2f} | {correlations} |")
     return "\n".join(lines) + "\n"
 
 

@@ -59,3 +59,13 @@ def test_gates_are_grouped_from_the_lowest_up(card):
     assert quality == pytest.approx(
         [((0.1 * i) ** 2 + (0.1 * i + 0.05) ** 2) / 2 for i in range(10)]
     )
+
+
+def test_the_correlation_within_a_node_leaves_out_what_nodes_differ_in(card):
+    """Higher gates go with lower IoU between the nodes, and with higher IoU within each."""
+    steps = range(12)
+    hats = [("hat", 0.5 + i / 100, 0.1 + i / 100) for i in steps]
+    coats = [("coat", 0.1 + i / 100, 0.8 + i / 100) for i in steps]
+    rare = [("belt", i / 100, 1 - i / 100) for i in range(9)]
+    assert card.rank_correlation(hats + coats) < 0
+    assert card.within_a_node(hats + coats + rare) == pytest.approx(1)
