@@ -138,8 +138,8 @@ def worth_of_gates(
     labels: UInt8[np.ndarray, "h w"],
     result: Result,
 ) -> Iterator[tuple[str, tuple[str, float, float]]]:
-    """(source, (node, gate, IoU)) for every node but background that the photo shows: the confidence
-    that the node has in the source, and the IoU of the node in the source's own map."""
+    """(source, (node, gate, IoU)) for every node but background that the photo shows: the trust
+    that the node has in the source, and its IoU in the source's own map."""
     config = parser.config
     factor = (parser.side or training_side(config)) / max(image.shape[:2])
     # one program for all photos: their sides differ by a few pixels
