@@ -58,7 +58,8 @@ def find_photos(
                 f"output={output} is the photographs' own folder, where a later call would parse "
                 "the results, too; give another one"
             )
-        for path in _photos_under(name, output.resolve()) if name.is_dir() else [name]:
+        inside = files_under(name, output.resolve(), SUFFIXES) if name.is_dir() else [name]
+        for path in inside:
             found.setdefault(path.absolute(), path.relative_to(folder))
     if not found and not may_be_empty:
         where = f" found in {', '.join(map(str, inputs))}" if inputs else " given"
@@ -76,13 +77,17 @@ def find_photos(
     return photos
 
 
-def _photos_under(folder: pathlib.Path, output: pathlib.Path) -> Iterable[pathlib.Path]:
+def files_under(
+    folder: pathlib.Path, output: pathlib.Path, suffixes: Sequence[str]
+) -> Iterable[pathlib.Path]:
+    """The files in a folder and below that have one of these suffixes, in order; hidden files and
+    what is in `output` (resolved) are left out."""
     for parent, folders, files in os.walk(folder):
         here = pathlib.Path(parent)
         shown = sorted(f for f in folders if not f.startswith("."))
         folders[:] = [f for f in shown if (here / f).resolve() != output]
         for name in sorted(f for f in files if not f.startswith(".")):
-            if pathlib.Path(name).suffix.lower() in SUFFIXES:
+            if pathlib.Path(name).suffix.lower() in suffixes:
                 yield here / name
 
 

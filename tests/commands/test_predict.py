@@ -7,6 +7,7 @@ import pytest
 from command_line import hparse
 from PIL import Image
 from raw_folders import jpeg, png, write
+from videos import write as write_video
 
 from hparse_jax.checkpoint import save_backbone, save_run
 from hparse_jax.commands import predict as command
@@ -199,3 +200,36 @@ def test_an_imported_backbone_parses_nothing(folder, tmp_path):
         (line,) = done.stderr.splitlines()
         assert "an imported backbone" in line
         assert "init_from" in line
+
+
+def test_videos_are_parsed_beside_photographs_and_a_missing_one_fails_the_call(folder, tmp_path):
+    write_video(tmp_path / "clip.mp4", (0, 40, 80))
+    done = hparse(
+        "predict",
+        f"--workdir={folder / 'run'}",
+        f"--output={tmp_path / 'out'}",
+        "--formats=overlay,png",
+        "--every=2",
+        *map(str, (tmp_path / "clip.mp4", folder / "photos" / "b.jpg", tmp_path / "gone.mp4")),
+    )
+    assert done.returncode == 1
+    assert f"{tmp_path / 'clip.mp4'}: 2 frames parsed" in done.stdout
+    assert "1 of 1 photographs parsed" in done.stdout
+    assert f"1 video failed:\n  {tmp_path / 'gone.mp4'}: no such file" in done.stderr
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*.*")}
+    frames = {"clip/000000.png", "clip/000002.png"}
+    assert names == {"clip_overlay.mp4", "b.png", "b_overlay.jpg", *frames}
+
+
+@pytest.mark.parametrize(
+    ("flag", "code", "message"),
+    [
+        ("--every=0", 1, "--every=0: give a number above 0"),
+        ("--smooth=1", 1, "--smooth=1.0: give a share from 0, below 1"),
+        ("--smooth=0.5 --consistent", 2, "leave --consistent out"),
+    ],
+)
+def test_wrong_flags_of_videos(folder, tmp_path, flag, code, message):
+    arguments = (f"--workdir={folder / 'run'}", f"--output={tmp_path}", "clip.mp4")
+    done = hparse("predict", *flag.split(), *arguments)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
