@@ -29,6 +29,7 @@ VERBS = {
     "import-weights": "convert published PyTorch weights into a workdir",
     "predict": "parse photographs and folders of photographs",
     "pack": "make one file of a trained parser",
+    "export": "write a trained parser as ONNX or StableHLO, for other runtimes",
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]

@@ -19,7 +19,7 @@ from jax.extend import core
 from onnx import helper, numpy_helper
 
 OPSET = 18  # of 2022: what current runtimes read; reductions take their axes as an input from it on
-_IR_VERSION = 8
+IR_VERSION = 8
 
 _ELEMENTWISE = {
     "abs": "Abs",
@@ -88,21 +88,26 @@ def _description(name: str, x: jax.ShapeDtypeStruct) -> onnx.ValueInfoProto:
 
 
 class _Graph:
-    """Nodes in the order of their computation, and constants by a hash of their contents."""
+    """Nodes in the order of their computation, none twice, and constants by a hash."""
 
     def __init__(self):
         self.nodes: list[onnx.NodeProto] = []
+        self._made: dict[tuple, Tensor] = {}
         self.constants: dict[bytes, onnx.TensorProto] = {}
 
     def emit(
         self, op: str, *inputs: Value, shape: Sequence[int] = (), output: str = "", **attributes
     ) -> Tensor:
         """A node's result, of this shape."""
-        number = len(self.nodes)
-        output = output or f"t{number}"
         names = [x.name if isinstance(x, Tensor) else self._constant(x) for x in inputs]
-        self.nodes.append(helper.make_node(op, names, [output], f"{op}{number}", **attributes))
-        return Tensor(output, tuple(map(int, shape)))
+        key = (op, *names, repr(attributes), output)
+        if key not in self._made:
+            number = len(self.nodes)
+            made = Tensor(output or f"t{number}", tuple(map(int, shape)))
+            node = helper.make_node(op, names, [made.name], f"{op}{number}", **attributes)
+            self.nodes.append(node)
+            self._made[key] = made
+        return self._made[key]
 
     def _constant(self, x: np.ndarray) -> str:
         x = np.ascontiguousarray(x)
@@ -178,8 +183,7 @@ def _results(graph: _Graph, equation, arguments: list[Value]) -> Sequence[Value]
         shape = [sides.get(i, 1) for i in range(len(parameters["shape"]))]
         return [graph.reshape(arguments[0], shape)]
     if all(isinstance(x, np.ndarray) for x in arguments):
-        whole = (graph.whole(x, v.aval.shape) for x, v in zip(arguments, equation.invars))
-        results = equation.primitive.bind(*whole, **parameters)
+        results = equation.primitive.bind(*_whole(graph, equation, arguments), **parameters)
         return list(map(np.asarray, results if equation.primitive.multiple_results else [results]))
     if name in _POINTWISE:
         return [_POINTWISE[name](graph, equation, *arguments)]
@@ -187,8 +191,12 @@ def _results(graph: _Graph, equation, arguments: list[Value]) -> Sequence[Value]
         return [_elementwise(graph, name, *arguments)]
     if name not in _RULES:
         raise NotImplementedError(f"no rule for the primitive {name}")
-    whole = (graph.whole(x, v.aval.shape) for x, v in zip(arguments, equation.invars))
-    return [_RULES[name](graph, equation, *whole)]
+    return [_RULES[name](graph, equation, *_whole(graph, equation, arguments))]
+
+
+def _whole(graph: _Graph, equation, arguments: list[Value]) -> list[Value]:
+    shapes = (x.aval.shape for x in equation.invars)
+    return [graph.whole(x, shape) for x, shape in zip(arguments, shapes, strict=True)]
 
 
 def _unrolled(graph: _Graph, parameters: dict, arguments: list[Value]) -> list[Value]:
