@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from hparse_jax.interop.onnx_graph import IR_VERSION, OPSET, to_graph
+from hparse_jax.interop.onnx_convert import IR_VERSION, OPSET, to_graph
 
 
 def write(

@@ -1,389 +1,174 @@
-"""A JAX function as an ONNX graph: its jaxpr, equation by equation.
+"""An ONNX graph under construction: nodes, constants, and tensors whose layout is left open.
 
-What does not depend on the inputs is computed at once and becomes a constant: weights, positions,
-folded norms. Broadcasts stay implicit, as in NumPy: a tensor may have sides of 1 where JAX has
-spread them, until an operation needs the whole. Shapes are fixed. A loop of `jax.lax.map` is
-unrolled. Known are the primitives that the networks of this package use.
+Two things are put off until an operation needs them, as most never do:
+
+* Broadcasts, as in NumPy: a tensor may have sides of 1 where JAX has spread them.
+* Transpositions: a tensor knows in which order its axes lie in the file. ONNX convolves channels
+  first, JAX here channels last; between two convolutions everything stays channels first.
 """
 
 import dataclasses
 import hashlib
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import jax
 import numpy as np
 import onnx
-from jax.extend import core
 from onnx import helper, numpy_helper
-
-OPSET = 18  # of 2022: what current runtimes read; reductions take their axes as an input from it on
-IR_VERSION = 8
-
-_ELEMENTWISE = {
-    "abs": "Abs",
-    "add": "Add",
-    "and": "And",
-    "div": "Div",
-    "eq": "Equal",
-    "exp": "Exp",
-    "floor": "Floor",
-    "ge": "GreaterOrEqual",
-    "gt": "Greater",
-    "le": "LessOrEqual",
-    "log": "Log",
-    "logistic": "Sigmoid",
-    "lt": "Less",
-    "max": "Max",
-    "min": "Min",
-    "mul": "Mul",
-    "neg": "Neg",
-    "not": "Not",
-    "or": "Or",
-    "sqrt": "Sqrt",
-    "sub": "Sub",
-}
-_NEUTRAL = {"add": 0, "mul": 1}
-_REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_sum": "ReduceSum"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor that depends on the inputs: its name in the graph and its shape there."""
+    """A tensor that depends on the inputs.
+
+    name: in the graph. shape: as JAX sees it, but for broadcasts put off. order: the axis i of the
+    tensor in the graph is the axis order[i] of that shape.
+    """
 
     name: str
     shape: tuple[int, ...]
+    order: tuple[int, ...]
 
 
 Value = Tensor | np.ndarray  # depends on the inputs, or is known
 
 
-def to_graph(
-    function: Callable, inputs: dict[str, jax.ShapeDtypeStruct], outputs: Sequence[str], name: str
-) -> onnx.GraphProto:
-    """The graph of a function of these inputs, in their order, that returns a dict of arrays.
+def tensor(name: str, shape: Sequence[int]) -> Tensor:
+    """A tensor that lies in the graph as JAX sees it."""
+    return Tensor(name, tuple(map(int, shape)), tuple(range(len(shape))))
 
-    outputs: the dict's keys in the order in which the graph is to have them. Raises
-    NotImplementedError for a primitive that has no rule here.
+
+class Graph:
+    """Nodes in the order of their computation, none twice; constants by a hash.
+
+    Methods return tensors, or arrays where everything is known.
     """
-    closed, result = jax.make_jaxpr(function, return_shape=True)(*inputs.values())
-    graph = _Graph()
-    arguments = [Tensor(name, x.shape) for name, x in inputs.items()]
-    # a dict's leaves come in the order of its sorted keys
-    values = dict(zip(sorted(result), _run(graph, closed, arguments), strict=True))
-    for key in outputs:
-        graph.emit("Identity", graph.whole(values[key], result[key].shape), output=key)
-    return helper.make_graph(
-        graph.nodes,
-        name,
-        [_description(key, x) for key, x in inputs.items()],
-        [_description(key, result[key]) for key in outputs],
-        list(graph.constants.values()),
-    )
-
-
-def _description(name: str, x: jax.ShapeDtypeStruct) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-
-
-class _Graph:
-    """Nodes in the order of their computation, none twice, and constants by a hash."""
 
     def __init__(self):
         self.nodes: list[onnx.NodeProto] = []
-        self._made: dict[tuple, Tensor] = {}
-        self.constants: dict[bytes, onnx.TensorProto] = {}
+        self._made: dict[tuple, str] = {}
+        self._constants: dict[bytes, onnx.TensorProto] = {}
 
-    def emit(
-        self, op: str, *inputs: Value, shape: Sequence[int] = (), output: str = "", **attributes
-    ) -> Tensor:
-        """A node's result, of this shape."""
+    @property
+    def constants(self) -> list[onnx.TensorProto]:
+        """In the order of their first use."""
+        return list(self._constants.values())
+
+    def emit(self, op: str, *inputs: Value, shape: Sequence[int], **attributes) -> Tensor:
+        """The result of a node that reads its inputs as they lie in the graph."""
         names = [x.name if isinstance(x, Tensor) else self._constant(x) for x in inputs]
-        key = (op, *names, repr(attributes), output)
+        key = (op, *names, repr(attributes))
         if key not in self._made:
-            number = len(self.nodes)
-            made = Tensor(output or f"t{number}", tuple(map(int, shape)))
-            node = helper.make_node(op, names, [made.name], f"{op}{number}", **attributes)
-            self.nodes.append(node)
-            self._made[key] = made
-        return self._made[key]
+            self._made[key] = f"t{len(self.nodes)}"
+            self._append(op, names, self._made[key], attributes)
+        return tensor(self._made[key], shape)
+
+    def output(self, name: str, x: Value) -> None:
+        """Makes x an output of the graph."""
+        x = self.plain(x)
+        self._append("Identity", [x.name if isinstance(x, Tensor) else self._constant(x)], name, {})
+
+    def _append(self, op: str, inputs: list[str], output: str, attributes: dict) -> None:
+        name = f"{op}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
 
     def _constant(self, x: np.ndarray) -> str:
-        x = np.ascontiguousarray(x)
+        x = np.asarray(x, order="C")
         key = hashlib.sha256(f"{x.dtype} {x.shape} ".encode() + x.tobytes()).digest()
-        if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(x, f"c{len(self.constants)}")
-        return self.constants[key].name
+        if key not in self._constants:
+            self._constants[key] = numpy_helper.from_array(x, f"c{len(self._constants)}")
+        return self._constants[key].name
+
+    # Layout
+
+    def arranged(self, x: Value, order: Sequence[int]) -> Value:
+        """x with its axes in this order in the graph. A scalar fits any."""
+        order = tuple(map(int, order))
+        if isinstance(x, np.ndarray):
+            return x.transpose(order) if x.ndim else x
+        if x.order == order:
+            return x
+        made = self.emit(
+            "Transpose",
+            x,
+            shape=[x.shape[i] for i in order],
+            perm=[x.order.index(i) for i in order],
+        )
+        return Tensor(made.name, x.shape, order)
+
+    def plain(self, x: Value) -> Value:
+        """x as JAX sees it."""
+        return self.arranged(x, range(len(x.shape)))
+
+    def transpose(self, x: Value, permutation: Sequence[int]) -> Value:
+        """x with other axes for JAX: in the graph nothing happens yet."""
+        permutation = list(map(int, permutation))
+        if isinstance(x, np.ndarray):
+            return x.transpose(permutation)
+        shape = tuple(x.shape[i] for i in permutation)
+        return Tensor(x.name, shape, tuple(map(permutation.index, x.order)))
+
+    # Operations that keep the layout
+
+    def pointwise(self, op: str, *inputs: Value, **attributes) -> Tensor:
+        """An operation on each element, with NumPy's broadcasts."""
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        order = max(tensors, key=lambda x: math.prod(x.shape)).order
+        shape = np.broadcast_shapes(*(x.shape for x in inputs))
+        arranged = [self.arranged(x, order) for x in inputs]
+        made = self.emit(op, *arranged, shape=shape, **attributes)
+        return Tensor(made.name, made.shape, order)
 
     def whole(self, x: Value, shape: Sequence[int]) -> Value:
         """x with its broadcasts carried out."""
         if x.shape == tuple(shape):
             return x
-        if isinstance(x, Tensor):
-            return self.emit("Expand", x, np.array(shape, np.int64), shape=shape)
-        return np.broadcast_to(x, shape)
+        if isinstance(x, np.ndarray):
+            return np.broadcast_to(x, shape)
+        return self._along("Expand", x, shape, np.array([shape[i] for i in x.order], np.int64))
+
+    def slice(self, x: Tensor, bounds: tuple[Sequence[int], ...], shape: Sequence[int]) -> Tensor:
+        """bounds: the starts, the ends and the steps along all axes."""
+        bounds = [np.array([b[i] for i in x.order], np.int64) for b in bounds]
+        axes = np.arange(len(shape))
+        return self._along("Slice", x, shape, bounds[0], bounds[1], axes, bounds[2])
+
+    def pad(
+        self, x: Tensor, low: Sequence[int], high: Sequence[int], value: np.ndarray, shape
+    ) -> Tensor:
+        pads = np.array([side[i] for side in (low, high) for i in x.order], np.int64)
+        return self._along("Pad", x, shape, pads, value)
+
+    def _along(self, op: str, x: Tensor, shape: Sequence[int], *settings: np.ndarray) -> Tensor:
+        made = self.emit(op, x, *settings, shape=shape)
+        return Tensor(made.name, made.shape, x.order)
+
+    def concatenate(self, parts: Sequence[Value], axis: int) -> Value:
+        tensors = [x for x in parts if isinstance(x, Tensor)]
+        if not tensors:
+            return np.concatenate(parts, axis)
+        order, shape = tensors[0].order, list(parts[0].shape)
+        shape[axis] = sum(x.shape[axis] for x in parts)
+        arranged = [self.arranged(x, order) for x in parts]
+        made = self.emit("Concat", *arranged, shape=shape, axis=order.index(axis))
+        return Tensor(made.name, made.shape, order)
+
+    # Operations that need JAX's layout
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         if x.shape == tuple(shape):
             return x
-        if isinstance(x, Tensor):
-            return self.emit("Reshape", x, np.array(shape, np.int64), shape=shape)
-        return x.reshape(shape)
-
-    def transpose(self, x: Value, order: Sequence[int]) -> Value:
-        if list(order) == list(range(len(order))):
-            return x
-        if isinstance(x, Tensor):
-            shape = [x.shape[i] for i in order]
-            return self.emit("Transpose", x, shape=shape, perm=list(map(int, order)))
-        return x.transpose(order)
+        if isinstance(x, np.ndarray):
+            return x.reshape(shape)
+        return self.emit("Reshape", self.plain(x), np.array(shape, np.int64), shape=shape)
 
     def take(self, x: Value, indices: np.ndarray, axis: int) -> Value:
         if isinstance(x, np.ndarray):
-            return np.take(x, indices, axis)
+            return np.asarray(np.take(x, indices, axis))
         shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-        return self.emit("Gather", x, indices.astype(np.int64), shape=shape, axis=axis)
-
-    def concatenate(self, parts: Sequence[Value], axis: int) -> Value:
-        if all(isinstance(x, np.ndarray) for x in parts):
-            return np.concatenate(parts, axis)
-        shape = list(parts[0].shape)
-        shape[axis] = sum(x.shape[axis] for x in parts)
-        return self.emit("Concat", *parts, shape=shape, axis=axis)
+        indices = indices.astype(np.int64)
+        return self.emit("Gather", self.plain(x), indices, shape=shape, axis=axis)
 
     def stack(self, parts: Sequence[Value], axis: int) -> Value:
         shape = (*parts[0].shape[:axis], 1, *parts[0].shape[axis:])
         return self.concatenate([self.reshape(x, shape) for x in parts], axis)
-
-
-def _run(graph: _Graph, closed: core.ClosedJaxpr, arguments: Sequence[Value]) -> list[Value]:
-    jaxpr = closed.jaxpr
-    values = dict(zip(jaxpr.invars, arguments, strict=True))
-    values |= zip(jaxpr.constvars, map(np.asarray, closed.consts), strict=True)
-
-    def read(x):
-        return np.asarray(x.val, x.aval.dtype) if isinstance(x, core.Literal) else values[x]
-
-    for equation in jaxpr.eqns:
-        results = _results(graph, equation, [read(x) for x in equation.invars])
-        values |= zip(equation.outvars, results, strict=True)
-    return [read(x) for x in jaxpr.outvars]
-
-
-def _results(graph: _Graph, equation, arguments: list[Value]) -> Sequence[Value]:
-    name, parameters = equation.primitive.name, equation.params
-    if name == "scan":
-        return _unrolled(graph, parameters, arguments)
-    inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")  # jit; functions with gradients
-    if inner is not None:
-        return _run(graph, inner, arguments)
-    if name == "broadcast_in_dim":
-        sides = dict(zip(parameters["broadcast_dimensions"], arguments[0].shape, strict=True))
-        shape = [sides.get(i, 1) for i in range(len(parameters["shape"]))]
-        return [graph.reshape(arguments[0], shape)]
-    if all(isinstance(x, np.ndarray) for x in arguments):
-        results = equation.primitive.bind(*_whole(graph, equation, arguments), **parameters)
-        return list(map(np.asarray, results if equation.primitive.multiple_results else [results]))
-    if name in _POINTWISE:
-        return [_POINTWISE[name](graph, equation, *arguments)]
-    if name in _ELEMENTWISE:
-        return [_elementwise(graph, name, *arguments)]
-    if name not in _RULES:
-        raise NotImplementedError(f"no rule for the primitive {name}")
-    return [_RULES[name](graph, equation, *_whole(graph, equation, arguments))]
-
-
-def _whole(graph: _Graph, equation, arguments: list[Value]) -> list[Value]:
-    shapes = (x.aval.shape for x in equation.invars)
-    return [graph.whole(x, shape) for x, shape in zip(arguments, shapes, strict=True)]
-
-
-def _unrolled(graph: _Graph, parameters: dict, arguments: list[Value]) -> list[Value]:
-    """`jax.lax.map`: the body for every step, its results side by side."""
-    if parameters["num_carry"] or parameters["reverse"]:
-        raise NotImplementedError("a loop whose steps depend on each other")
-    fixed, each = arguments[: parameters["num_consts"]], arguments[parameters["num_consts"] :]
-    shapes = [x.aval.shape for x in parameters["jaxpr"].jaxpr.outvars]
-    steps = []
-    for step in range(parameters["length"]):
-        now = [graph.take(x, np.array(step), 0) for x in each]
-        made = _run(graph, parameters["jaxpr"], [*fixed, *now])
-        steps.append([graph.whole(x, shape) for x, shape in zip(made, shapes, strict=True)])
-    return [graph.stack(parts, 0) for parts in zip(*steps, strict=True)]
-
-
-# Rules of tensors that may still have sides of 1
-
-
-def _elementwise(graph: _Graph, name: str, *arguments: Value) -> Value:
-    shape = np.broadcast_shapes(*(x.shape for x in arguments))
-    for known, other in itertools.permutations(arguments, 2):
-        if not isinstance(known, np.ndarray) or other.shape != shape:
-            continue
-        if name in _NEUTRAL and (known == _NEUTRAL[name]).all():
-            return other
-        if name == "max" and known.dtype == np.float32 and not known.any():
-            return graph.emit("Relu", other, shape=shape)
-    return graph.emit(_ELEMENTWISE[name], *arguments, shape=shape)
-
-
-def _not_equal(graph, equation, x, y):
-    equal = graph.emit("Equal", x, y, shape=np.broadcast_shapes(x.shape, y.shape))
-    return graph.emit("Not", equal, shape=equal.shape)
-
-
-def _rsqrt(graph, equation, x):
-    return graph.emit("Reciprocal", graph.emit("Sqrt", x, shape=x.shape), shape=x.shape)
-
-
-def _convert(graph, equation, x):
-    old, new = equation.invars[0].aval.dtype, equation.params["new_dtype"]
-    if old == new:
-        return x
-    return graph.emit("Cast", x, shape=x.shape, to=helper.np_dtype_to_tensor_dtype(new))
-
-
-def _select(graph, equation, which, on_false, on_true):
-    shape = np.broadcast_shapes(which.shape, on_false.shape, on_true.shape)
-    return graph.emit("Where", which, on_true, on_false, shape=shape)
-
-
-def _is_finite(graph, equation, x):
-    strange = (graph.emit(op, x, shape=x.shape) for op in ("IsInf", "IsNaN"))
-    return graph.emit("Not", graph.emit("Or", *strange, shape=x.shape), shape=x.shape)
-
-
-_POINTWISE = {
-    "convert_element_type": _convert,
-    "is_finite": _is_finite,
-    "ne": _not_equal,
-    "rsqrt": _rsqrt,
-    "select_n": _select,
-    "stop_gradient": lambda graph, equation, x: x,
-    "transpose": lambda graph, equation, x: graph.transpose(x, equation.params["permutation"]),
-}
-
-
-# Rules of whole tensors
-
-
-def _shape(equation) -> tuple[int, ...]:
-    return equation.outvars[0].aval.shape
-
-
-def _reshape(graph, equation, x):
-    return graph.reshape(x, _shape(equation))
-
-
-def _slice(graph, equation, x):
-    p = equation.params
-    bounds = p["start_indices"], p["limit_indices"], range(len(x.shape)), p["strides"]
-    bounds = (np.array(b or (1,) * len(x.shape), np.int64) for b in bounds)
-    starts, ends, axes, steps = bounds
-    return graph.emit("Slice", x, starts, ends, axes, steps, shape=_shape(equation))
-
-
-def _reverse(graph, equation, x):
-    for axis in equation.params["dimensions"]:
-        x = graph.take(x, np.arange(x.shape[axis])[::-1], axis)
-    return x
-
-
-def _gather(graph, equation, x, indices):
-    """Known indices along one axis."""
-    numbers, rank = equation.params["dimension_numbers"], len(x.shape)
-    axes = numbers.collapsed_slice_dims
-    others = tuple(i for i in range(rank) if i not in axes)
-    sizes = tuple(1 if i in axes else x.shape[i] for i in range(rank))
-    if (
-        isinstance(indices, Tensor)
-        or len(axes) != 1
-        or numbers.start_index_map != axes
-        or numbers.offset_dims != others
-        or numbers.operand_batching_dims
-        or equation.params["slice_sizes"] != sizes
-        or indices.shape[:-1] != (indices.size,)
-    ):
-        raise NotImplementedError("a gather other than known indices along one axis")
-    return graph.take(x, indices[:, 0], axes[0])
-
-
-def _pad(graph, equation, x, value):
-    low, high, interior = zip(*equation.params["padding_config"], strict=True)
-    if any(interior) or min(*low, *high) < 0:
-        raise NotImplementedError("padding between elements, or below 0")
-    pads = np.array([*low, *high], np.int64)
-    return graph.emit("Pad", x, pads, value, shape=_shape(equation))
-
-
-def _reduce(graph, equation, x):
-    axes = np.array(equation.params["axes"], np.int64)
-    op = _REDUCTIONS[equation.primitive.name]
-    return graph.emit(op, x, axes, shape=_shape(equation), keepdims=0)
-
-
-def _argmax(graph, equation, x):
-    (axis,), shape = equation.params["axes"], _shape(equation)
-    first = graph.emit("ArgMax", x, shape=shape, axis=axis, keepdims=0)
-    to = helper.np_dtype_to_tensor_dtype(np.dtype(equation.params["index_dtype"]))
-    return graph.emit("Cast", first, shape=shape, to=to)
-
-
-def _product(graph, equation, x, y):
-    """dot_general as [batch, free x, summed] @ [batch, summed, free y]."""
-    (sum_x, sum_y), (batch_x, batch_y) = equation.params["dimension_numbers"]
-    free_x, free_y = (
-        [i for i in range(len(a.shape)) if i not in (*summed, *batch)]
-        for a, summed, batch in ((x, sum_x, batch_x), (y, sum_y, batch_y))
-    )
-
-    def sides(a, axes):
-        return [a.shape[i] for i in axes]
-
-    batch, summed = sides(x, batch_x), math.prod(sides(x, sum_x))
-    rows, columns = sides(x, free_x), math.prod(sides(y, free_y))
-    if batch:  # without, the left factor may keep its shape
-        rows = [math.prod(rows)]
-    x = graph.reshape(graph.transpose(x, (*batch_x, *free_x, *sum_x)), [*batch, *rows, summed])
-    y = graph.reshape(graph.transpose(y, (*batch_y, *sum_y, *free_y)), [*batch, summed, columns])
-    product = graph.emit("MatMul", x, y, shape=[*batch, *rows, columns])
-    return graph.reshape(product, _shape(equation))
-
-
-def _convolution(graph, equation, x, kernel):
-    p = equation.params
-    numbers, spread = p["dimension_numbers"], p["lhs_dilation"]
-    x = graph.transpose(x, numbers.lhs_spec)
-    kernel = graph.transpose(kernel, numbers.rhs_spec)
-    shape = [_shape(equation)[i] for i in numbers.out_spec]
-    low, high = zip(*p["padding"], strict=True)
-    if max(spread) == 1:
-        strides, dilations = p["window_strides"], p["rhs_dilation"]
-        settings = {"pads": [*low, *high], "strides": strides, "dilations": dilations}
-        settings["group"] = p["feature_group_count"]
-        y = graph.emit("Conv", x, kernel, shape=shape, **settings)
-    else:  # a transposed convolution: its kernel is mirrored, and counted from the other end
-        if max(p["window_strides"] + p["rhs_dilation"]) > 1 or p["feature_group_count"] > 1:
-            raise NotImplementedError("a transposed convolution with strides, dilation or groups")
-        kernel = kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        sides = kernel.shape[2:]
-        pads = [side - 1 - pad for pad, side in zip([*low, *high], [*sides, *sides], strict=True)]
-        y = graph.emit("ConvTranspose", x, kernel, shape=shape, pads=pads, strides=spread)
-    return graph.transpose(y, np.argsort(numbers.out_spec))
-
-
-_RULES = {
-    "argmax": _argmax,
-    "concatenate": lambda g, equation, *parts: g.concatenate(parts, equation.params["dimension"]),
-    "conv_general_dilated": _convolution,
-    "dot_general": _product,
-    "gather": _gather,
-    "pad": _pad,
-    "reshape": _reshape,
-    "rev": _reverse,
-    "slice": _slice,
-    "squeeze": _reshape,
-    "stack": lambda g, equation, *parts: g.stack(parts, equation.params["axis"]),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
-}
