@@ -75,9 +75,7 @@ def export_parser(
     function = parsing_function(run, fold_batch_norm(jax.device_get(run.variables)))
     with replacing(file) as unfinished:
         module.write(unfinished, function, size, batch, outputs, description(run, size, batch))
-        # on the CPU, where float32 is float32
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            found = _compare(run, module.load(unfinished), size, batch, photos)
+        found = _compare(run, module.load(unfinished), size, batch, photos)
         worst = np.max([agreement.logits for agreement in found.values()])
         if not worst <= TOLERANCE:  # nor not a number
             raise InputError(
@@ -169,10 +167,11 @@ def _compare(
     }
     found = {}
     for name, canvases in pictures.items():
-        compared = [
-            _agreement(exported(*canvas), jax.device_get(network(*canvas)), canvas[1])
-            for canvas in canvases
-        ]
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):  # where float32 is float32
+            compared = [
+                _agreement(exported(*canvas), jax.device_get(network(*canvas)), canvas[1])
+                for canvas in canvases
+            ]
         if compared:
             logits, labels = zip(*map(dataclasses.astuple, compared), strict=True)
             found[name] = Agreement(float(np.max(logits)), float(np.mean(labels)))

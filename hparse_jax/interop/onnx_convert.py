@@ -40,6 +40,7 @@ _ELEMENTWISE = {
     "neg": "Neg",
     "not": "Not",
     "or": "Or",
+    "sign": "Sign",
     "sqrt": "Sqrt",
     "sub": "Sub",
 }
@@ -92,7 +93,7 @@ def _run(graph: Graph, closed: core.ClosedJaxpr, arguments: Sequence[Value]) -> 
 def _results(graph: Graph, equation, arguments: list[Value]) -> Sequence[Value]:
     name, parameters = equation.primitive.name, equation.params
     if name == "scan":
-        return _unrolled(graph, parameters, arguments)
+        return _unrolled(graph, equation, arguments)
     inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")  # jit; functions with gradients
     if inner is not None:
         return _run(graph, inner, arguments)
@@ -117,18 +118,25 @@ def _whole(graph: Graph, equation, arguments: list[Value]) -> list[Value]:
     return [graph.whole(x, shape) for x, shape in zip(arguments, shapes, strict=True)]
 
 
-def _unrolled(graph: Graph, parameters: dict, arguments: list[Value]) -> list[Value]:
+def _unrolled(graph: Graph, equation, arguments: list[Value]) -> list[Value]:
     """`jax.lax.map`: the body for every step, its results side by side."""
-    if parameters["num_carry"] or parameters["reverse"]:
+    body, steps = equation.params["jaxpr"], equation.params["length"]
+
+    def mapped(outside, inside):  # read from shapes: the parameters differ between versions of jax
+        return [len(x.aval.shape) > len(y.aval.shape) for x, y in zip(outside, inside, strict=True)]
+
+    if equation.params["reverse"] or not all(mapped(equation.outvars, body.jaxpr.outvars)):
         raise NotImplementedError("a loop whose steps depend on each other")
-    fixed, each = arguments[: parameters["num_consts"]], arguments[parameters["num_consts"] :]
-    shapes = [x.aval.shape for x in parameters["jaxpr"].jaxpr.outvars]
-    steps = []
-    for step in range(parameters["length"]):
-        now = [graph.take(x, np.array(step), 0) for x in each]
-        made = _run(graph, parameters["jaxpr"], [*fixed, *now])
-        steps.append([graph.whole(x, shape) for x, shape in zip(made, shapes, strict=True)])
-    return [graph.stack(parts, 0) for parts in zip(*steps, strict=True)]
+    each = mapped(equation.invars, body.jaxpr.invars)
+    made = []
+    for step in range(steps):
+        now = [
+            graph.take(x, np.array(step), 0) if at_step else x
+            for x, at_step in zip(arguments, each, strict=True)
+        ]
+        results = zip(_run(graph, body, now), body.jaxpr.outvars, strict=True)
+        made.append([graph.whole(x, y.aval.shape) for x, y in results])
+    return [graph.stack(parts, 0) for parts in zip(*made, strict=True)]
 
 
 # Rules of operations on each element, where broadcasts and transpositions may wait
@@ -224,7 +232,7 @@ def _gather(graph, equation, x, indices):
 
 
 def _pad(graph, equation, x, value):
-    low, high, interior = zip(*equation.params["padding_config"], strict=True)
+    low, high, interior = np.array(equation.params["padding_config"]).T.tolist()
     if any(interior) or min(*low, *high) < 0:
         raise NotImplementedError("padding between elements, or below 0")
     return graph.pad(x, low, high, value, _shape(equation))
@@ -278,13 +286,14 @@ def _convolution(graph, equation, x, kernel):
         settings["group"] = p["feature_group_count"]
         y = graph.emit("Conv", x, kernel, shape=shape, **settings)
     else:  # a transposed convolution: its kernel is mirrored, and counted from the other end
-        if max(p["window_strides"] + p["rhs_dilation"]) > 1 or p["feature_group_count"] > 1:
-            raise NotImplementedError("a transposed convolution with strides, dilation or groups")
+        plain = max(*p["window_strides"], *p["rhs_dilation"], p["feature_group_count"]) == 1
+        if not plain or isinstance(kernel, Tensor):
+            raise NotImplementedError("a transposed convolution with anything but one known kernel")
         kernel = kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         sides = kernel.shape[2:]
         pads = [side - 1 - pad for pad, side in zip([*low, *high], [*sides, *sides], strict=True)]
         y = graph.emit("ConvTranspose", x, kernel, shape=shape, pads=pads, strides=spread)
-    return graph.transpose(y, np.argsort(numbers.out_spec))
+    return graph.transpose(y, np.argsort(numbers.out_spec).tolist())
 
 
 _RULES = {

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from hparse_jax.errors import InputError
 from hparse_jax.interop.onnx_convert import IR_VERSION, OPSET, to_graph
 
 
@@ -22,14 +23,19 @@ def write(
 ) -> None:
     """Writes the function (images, sizes) -> dict, with its outputs in this order.
 
-    metadata: under the key "hparse_jax" of the model's properties, as JSON.
+    metadata: under the key "hparse_jax" of the model's properties, as JSON. Raises InputError for a
+    function with an operation that has no counterpart.
     """
     inputs = {
         "images": jax.ShapeDtypeStruct((batch, *size, 3), np.uint8),
         "sizes": jax.ShapeDtypeStruct((batch, 2), np.int32),
     }
+    try:
+        graph = to_graph(function, inputs, outputs, metadata["package"])
+    except NotImplementedError as error:
+        raise InputError(f"not to be had as ONNX ({error}); export to stablehlo") from error
     model = onnx.helper.make_model(
-        to_graph(function, inputs, outputs, "hparse_jax"),
+        graph,
         ir_version=IR_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         producer_name=metadata["package"],
