@@ -40,7 +40,7 @@ class Agreement:
     """How near an exported parser is to the JAX network.
 
     logits: the largest difference, as a share of the largest logit of its level. labels: the share
-    of the photos' pixels with equal labels, at the level where it is smallest.
+    of equal labels within the photos, at the level where it is smallest; the mean over batches.
     """
 
     logits: float
@@ -71,10 +71,10 @@ def export_parser(
     module = _module_of(form)
     if batch is None and form == "onnx":
         batch = 1
-    outputs = [f"{x.name}{end}" for x in _levels(run) for end in ("", "/logits")]
     function = parsing_function(run, fold_batch_norm(jax.device_get(run.variables)))
-    with replacing(file) as unfinished:
-        module.write(unfinished, function, size, batch, outputs, description(run, size, batch))
+    on_cpu = jax.default_device(jax.local_devices(backend="cpu")[0])  # where float32 is float32
+    with replacing(file) as unfinished, on_cpu:
+        module.write(unfinished, function, description(run, size, batch))
         found = _compare(run, module.load(unfinished), size, batch, photos)
         worst = np.max([agreement.logits for agreement in found.values()])
         if not worst <= TOLERANCE:  # nor not a number
@@ -111,8 +111,8 @@ def parsing_function(run: Run, variables: dict) -> Callable[..., dict[str, jax.A
 def description(run: Run, size: tuple[int, int], batch: int | None) -> dict:
     """What a file says of itself, as JSON: classes with parents and palette, normalisation, origin.
 
-    hierarchy: its levels' nodes are in the order of their ids. side: the length in pixels to which
-    the longer side of a large photo is best brought.
+    hierarchy: its levels' nodes are in the order of their ids. outputs: their names in order. side:
+    the length in pixels to which the longer side of a large photo is best brought.
     """
     config = run.config
     trained = f"{config.model.name} trained on {config.dataset} ({config.train_split})"
@@ -127,6 +127,7 @@ def description(run: Run, size: tuple[int, int], batch: int | None) -> dict:
         "step": run.step,
         "size": list(size),
         "batch": batch,
+        "outputs": [f"{x.name}{end}" for x in _levels(run) for end in ("", "/logits")],
         "side": config.eval_side or training_side(config),
         "mean": list(config.mean),
         "std": list(config.std),
@@ -167,11 +168,10 @@ def _compare(
     }
     found = {}
     for name, canvases in pictures.items():
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):  # where float32 is float32
-            compared = [
-                _agreement(exported(*canvas), jax.device_get(network(*canvas)), canvas[1])
-                for canvas in canvases
-            ]
+        compared = [
+            _agreement(exported(*canvas), jax.device_get(network(*canvas)), canvas[1])
+            for canvas in canvases
+        ]
         if compared:
             logits, labels = zip(*map(dataclasses.astuple, compared), strict=True)
             found[name] = Agreement(float(np.max(logits)), float(np.mean(labels)))

@@ -13,25 +13,19 @@ from hparse_jax.errors import InputError
 from hparse_jax.interop.onnx_convert import IR_VERSION, OPSET, to_graph
 
 
-def write(
-    file: pathlib.Path,
-    function: Callable,
-    size: tuple[int, int],
-    batch: int,
-    outputs: list[str],
-    metadata: dict,
-) -> None:
-    """Writes the function (images, sizes) -> dict, with its outputs in this order.
+def write(file: pathlib.Path, function: Callable, metadata: dict) -> None:
+    """Writes the function (images, sizes) -> dict.
 
-    metadata: under the key "hparse_jax" of the model's properties, as JSON. Raises InputError for a
+    metadata: its size and batch are those of the images, its outputs the dict's keys in their order
+    in the file; it becomes the property "hparse_jax" of the model, as JSON. Raises InputError for a
     function with an operation that has no counterpart.
     """
     inputs = {
-        "images": jax.ShapeDtypeStruct((batch, *size, 3), np.uint8),
-        "sizes": jax.ShapeDtypeStruct((batch, 2), np.int32),
+        "images": jax.ShapeDtypeStruct((metadata["batch"], *metadata["size"], 3), np.uint8),
+        "sizes": jax.ShapeDtypeStruct((metadata["batch"], 2), np.int32),
     }
     try:
-        graph = to_graph(function, inputs, outputs, metadata["package"])
+        graph = to_graph(function, inputs, metadata["outputs"], metadata["package"])
     except NotImplementedError as error:
         raise InputError(f"not to be had as ONNX ({error}); export to stablehlo") from error
     model = onnx.helper.make_model(

@@ -16,18 +16,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 _MEMBER = "metadata.json"
 
 
-def write(
-    file: pathlib.Path,
-    function: Callable,
-    size: tuple[int, int],
-    batch: int | None,
-    outputs: list[str],
-    metadata: dict,
-) -> None:
-    """Writes the function (images, sizes) -> dict for all platforms; batch None: any number."""
-    b = jax.export.symbolic_shape("b")[0] if batch is None else batch
-    images = jax.ShapeDtypeStruct((b, *size, 3), np.uint8)
-    sizes = jax.ShapeDtypeStruct((b, 2), np.int32)
+def write(file: pathlib.Path, function: Callable, metadata: dict) -> None:
+    """Writes the function (images, sizes) -> dict for all platforms.
+
+    metadata: its size and batch are those of the images; batch None: any number.
+    """
+    batch = metadata["batch"] or jax.export.symbolic_shape("b")[0]
+    images = jax.ShapeDtypeStruct((batch, *metadata["size"], 3), np.uint8)
+    sizes = jax.ShapeDtypeStruct((batch, 2), np.int32)
     exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(images, sizes)
     file.write_bytes(exported.serialize())
     with zipfile.ZipFile(file, "a") as archive:

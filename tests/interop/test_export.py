@@ -129,6 +129,7 @@ def test_a_file_says_what_it_is(tmp_path, unchecked):
         "step": 7,
         "size": [49, 33],
         "batch": 1,
+        "outputs": ["parts", "parts/logits"],
         "side": 40,
         "mean": list(config.mean),
         "std": list(config.std),
