@@ -3,6 +3,9 @@
 What does not depend on the inputs is computed at once and becomes a constant: positions, folded
 norms. Shapes are fixed. A loop of `jax.lax.map` is unrolled. Known are the primitives that the
 networks of this package use.
+
+Own code, because the last jax2onnx whose pins go with this package's (0.13.0) wrote files of whole
+parsers that onnxruntime refuses.
 """
 
 import itertools
@@ -63,12 +66,13 @@ def to_graph(
     values = dict(zip(sorted(result), _run(graph, closed, arguments), strict=True))
     for key in outputs:
         graph.output(key, graph.whole(values[key], result[key].shape))
+    nodes, constants = graph.used(outputs)
     return helper.make_graph(
-        graph.nodes,
+        nodes,
         name,
         [_description(key, x) for key, x in inputs.items()],
         [_description(key, result[key]) for key in outputs],
-        graph.constants,
+        constants,
     )
 
 

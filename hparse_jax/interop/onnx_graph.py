@@ -45,21 +45,25 @@ class Graph:
     """
 
     def __init__(self):
-        self.nodes: list[onnx.NodeProto] = []
+        self._nodes: list[onnx.NodeProto] = []
         self._made: dict[tuple, str] = {}
         self._constants: dict[bytes, onnx.TensorProto] = {}
 
-    @property
-    def constants(self) -> list[onnx.TensorProto]:
-        """In the order of their first use."""
-        return list(self._constants.values())
+    def used(self, outputs: Sequence[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The nodes and the constants that these outputs depend on."""
+        needed, nodes = set(outputs), []
+        for node in reversed(self._nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                nodes.append(node)
+        return nodes[::-1], [x for x in self._constants.values() if x.name in needed]
 
     def emit(self, op: str, *inputs: Value, shape: Sequence[int], **attributes) -> Tensor:
         """The result of a node that reads its inputs as they lie in the graph."""
         names = [x.name if isinstance(x, Tensor) else self._constant(x) for x in inputs]
         key = (op, *names, repr(attributes))
         if key not in self._made:
-            self._made[key] = f"t{len(self.nodes)}"
+            self._made[key] = f"t{len(self._nodes)}"
             self._append(op, names, self._made[key], attributes)
         return tensor(self._made[key], shape)
 
@@ -69,8 +73,8 @@ class Graph:
         self._append("Identity", [x.name if isinstance(x, Tensor) else self._constant(x)], name, {})
 
     def _append(self, op: str, inputs: list[str], output: str, attributes: dict) -> None:
-        name = f"{op}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
+        name = f"{op}{len(self._nodes)}"
+        self._nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
 
     def _constant(self, x: np.ndarray) -> str:
         x = np.asarray(x, order="C")

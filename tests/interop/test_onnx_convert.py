@@ -111,6 +111,12 @@ def test_between_two_convolutions_nothing_is_transposed():
     assert found == {"Transpose": 2, "Conv": 2, "Add": 1, "Relu": 1, "Identity": 1}
 
 
+def test_what_no_output_needs_is_left_out():
+    model = convert(lambda x, y: {"a": (jnp.exp(x + 2.0), y)[1]}, X, Y)
+    assert operations(model) == {"Identity": 1}
+    assert not model.graph.initializer
+
+
 def test_what_is_computed_twice_is_written_once():
     model = convert(lambda x, y: {"a": jnp.exp(x + 2.0) * jnp.exp(x + 2.0)}, X, Y)
     assert operations(model) == {"Add": 1, "Exp": 1, "Mul": 1, "Identity": 1}
