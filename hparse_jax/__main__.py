@@ -31,6 +31,7 @@ VERBS = {
     "pack": "make one file of a trained parser",
     "info": "show what a trained parser is: classes, training, scores, size, cost",
     "configs": "list the configs that come with the package",
+    "export": "write a trained parser as ONNX or StableHLO, for other runtimes",
 }
 
 USAGE = """usage: hparse VERB [--flag=value ...]

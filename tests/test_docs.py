@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hparse_jax.config import Config
+from hparse_jax.checkpoint import Run
+from hparse_jax.config import Config, ModelConfig
 from hparse_jax.config_files import read_config
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.data.stream import training_stream
+from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.interop.export import FORMATS, export_parser
+from hparse_jax.models.build import build_model, initial_variables
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = (
@@ -22,6 +26,8 @@ PAGES = (
     "docs/index.md",
     "docs/datasets.md",
     "docs/weights.md",
+    "docs/export.md",
+    "docs/training.md",
     "experiments/README.md",
 )
 
@@ -40,6 +46,28 @@ def test_named_files_and_config_fields_exist(page):
         functools.reduce(getattr, field.split("."), Config())
     for name in shipped:
         assert isinstance(read_config(name), Config)
+
+
+def test_exported_files_are_run_as_documented(tmp_path, monkeypatch):
+    model = ModelConfig(name="deeplab_largefov", width=0.02, dtype="float32")
+    lip = get_hierarchy("lip")
+    variables = initial_variables(build_model(model, lip), 0)
+    run = Run(Config(model=model), lip, 0, variables)
+    for form in FORMATS:
+        export_parser(run, tmp_path / f"parser.{form}", form, (49, 33))
+    colours = np.random.default_rng(0).integers(0, 256, (98, 50, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names, found = {}, []
+    page = (ROOT / "docs" / "export.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if "openvino" in block:  # not among the packages of the tests
+            continue
+        exec(block, names)
+        found.append(names["labels"].reshape(-1, names["labels"].shape[-1])[:49, :25])
+    assert len(found) == len(FORMATS)
+    for labels in found:
+        np.testing.assert_array_equal(labels, found[0])
 
 
 def test_ones_own_photos_are_built_and_streamed_as_documented(tmp_path):

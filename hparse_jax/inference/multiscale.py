@@ -138,6 +138,35 @@ class MultiScalePredictor:
         return np.asarray(mean)[0, :height, :width]  # on the host: no program per size
 
 
+def parse_canvas(
+    model: nn.Module,
+    variables: dict,
+    images: UInt8[Array, "b H W 3"],
+    sizes: Int[Array, "b 2"],
+    preprocessing: tuple,
+) -> tuple[tuple[UInt8[Array, "b H W"], ...], tuple[Float[Array, "b h w n"], ...]]:
+    """(label maps, fused logits) of each level as one function: what scale 1 without flip gives.
+
+    images: photos in the top left corner, anything beyond; H and W are 16 k + 1. sizes: their
+    height and width. preprocessing: mean, std and channels of the config. Every level's own best
+    node. To be traced for an export.
+    """
+    view, size = View(1.0, False), images.shape[1:3]
+    shown, inside = _show(images, sizes, view=view, preprocessing=preprocessing)
+    logits, _ = _logits_and_gates(model, variables, shown, inside)
+    labels = _label_maps(
+        tuple((x,) for x in logits),
+        sizes,
+        sizes,
+        bucket=size,
+        output_bucket=size,
+        views=(view,),
+        swaps=((),) * len(logits),
+        parents=None,
+    )
+    return labels, logits
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _logits_and_gates(
     model: nn.Module,

@@ -130,7 +130,7 @@ class Predictor:
         shown = output
         if self.side or max(own) > self._large:
             shown = _with_longer_side(own, self.side or training_side(self.config))
-        return (item, own), _resized(image, shown), output
+        return (item, own), resized(image, shown), output
 
     def _results(self, items: list, prediction: Prediction) -> Iterator[tuple[object, Result]]:
         maps = [np.asarray(x) for x in prediction.labels]
@@ -274,7 +274,8 @@ def _with_longer_side(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(image: UInt8[np.ndarray, "_ _ 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The image at another size (height, width), as the network is shown it."""
     if image.shape[:2] == size:
         return image
     # area: every pixel of the photo counts when it shrinks

@@ -10,7 +10,7 @@ from hparse_jax.models.ops import column_sums, convolution, without_padding
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 _MOMENTUM = 0.9  # of the running averages; torch calls the same 0.1
-_EPSILON = 1e-5
+EPSILON = 1e-5
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -93,7 +93,7 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train:
-            slope = scale * jax.lax.rsqrt(var.value + _EPSILON)
+            slope = scale * jax.lax.rsqrt(var.value + EPSILON)
             return (x.astype(jnp.float32) * slope + (bias - mean.value * slope)).astype(self.dtype)
         y, statistics = _normalise(x, scale, bias)
         if not self.is_initializing():
@@ -112,7 +112,7 @@ def _forward(x, scale, bias):
     count = x.size // x.shape[-1]
     mean = column_sums(wide) / count
     var = jnp.maximum(column_sums(wide * wide) / count - mean * mean, 0.0)
-    inverse = jax.lax.rsqrt(var + _EPSILON)
+    inverse = jax.lax.rsqrt(var + EPSILON)
     slope = scale * inverse
     y = (wide * slope + (bias - mean * slope)).astype(x.dtype)
     return (y, (mean, var)), (x, mean, inverse, scale)
