@@ -14,6 +14,7 @@ ORDER = (
     "errors",
     "storage",
     "lock",
+    "selfcheck",
     "integrity",
     "packed",
     "config",
@@ -40,7 +41,7 @@ ORDER = (
 )
 BESIDE = {"hierarchy": {"config"}}  # above it in the list, yet not imported either
 # Backends are known to the array functions, and chosen once when a network or a predictor is made.
-KNOW_BACKENDS = {"models/ops.py", "models/build.py", "inference/predictor.py"}
+KNOW_BACKENDS = {"models/ops.py", "models/build.py", "inference/predictor.py", "selfcheck.py"}
 # Printing and flags belong to commands/ and __main__; the training loop prints its progress.
 PRINT = {"training/train.py"}
 KNOW_NETWORKS = {"models/build.py", "config.py"}

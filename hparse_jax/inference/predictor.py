@@ -26,6 +26,7 @@ from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
 from hparse_jax.inference.result import Result
 from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
+from hparse_jax.selfcheck import check_compiler
 from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
@@ -65,6 +66,7 @@ class Predictor:
         self._max_side = max_side
         self._large = math.inf if side == 0 else max(config.crop) / min(_scales(config))
         self._announced = set()
+        check_compiler()
         self._multiscale = MultiScalePredictor(
             model, variables, config, self.hierarchy, self.scales, flip, consistent
         )

@@ -27,6 +27,7 @@ from hparse_jax.joints import require_joints
 from hparse_jax.lock import sole_writer
 from hparse_jax.losses import class_weights
 from hparse_jax.models.build import BACKBONES, NETWORKS, build_model, levels_of
+from hparse_jax.selfcheck import check_compiler
 from hparse_jax.training.step import create_state, make_train_step
 from hparse_jax.training.transfer import start_from
 from hparse_jax.training.writer import Writer
@@ -41,6 +42,7 @@ def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None 
     finite; the last good checkpoint then stays.
     """
     begin = time.monotonic()
+    check_compiler()
     validate(config)
     dataset = BuiltDataset(config.dataset, config.data_dir)
     built = get_hierarchy(config.hierarchy) if config.hierarchy else dataset.hierarchy
