@@ -28,6 +28,7 @@ PAGES = (
     "docs/weights.md",
     "docs/export.md",
     "docs/training.md",
+    "docs/serving.md",
     "experiments/README.md",
 )
 

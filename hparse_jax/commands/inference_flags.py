@@ -1,4 +1,4 @@
-"""Flags that `evaluate` and `predict` share."""
+"""Flags that `evaluate`, `predict` and `serve` share."""
 
 from absl import flags
 
@@ -8,7 +8,13 @@ from hparse_jax.errors import InputError
 
 
 def define_flags() -> None:
-    """Defines the flags of both."""
+    """Defines the flags of those that take a dataset, too."""
+    define_parser_flags()
+    flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
+
+
+def define_parser_flags() -> None:
+    """Defines the flags that say which parser, and how it looks at photographs."""
     flags.DEFINE_string(
         "workdir",
         None,
@@ -33,7 +39,6 @@ def define_flags() -> None:
         "Label maps of all levels that agree: the most probable path of the hierarchy at every "
         "pixel.",
     )
-    flags.DEFINE_string("data_dir", None, "The folder of the built dataset; default: as trained.")
 
 
 class StepParser(flags.IntegerParser):

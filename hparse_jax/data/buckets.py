@@ -5,10 +5,12 @@ one of a few fixed sizes; its own size travels with it as a number.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Int32, UInt8
+
+Size = tuple[int, int]  # height, width in pixels
 
 _PENDING_BATCHES = 8  # as many batches may be pending before the oldest is emitted incomplete
 
@@ -47,20 +49,43 @@ def _rung(side: int) -> int:
     return 3 * unit + 1 if side <= 3 * unit + 1 else 4 * unit + 1
 
 
+def tight_buckets(shown: Size, output: Size) -> tuple[Size, Size]:
+    """The buckets of a photograph and of its label maps: for each the smallest that holds it."""
+    return bucket_size(*shown), bucket_size(*output)
+
+
+def few_buckets(shown: Size, output: Size) -> tuple[Size, Size]:
+    """The same out of a small set, for a service that compiles all its programs in advance.
+
+    A bucket is a square of 257, 513, 1025, 1537, ... pixels, or three quarters of it, upright or
+    lying, when the photograph and its label maps are as narrow as that; both have the same shape.
+    """
+    short_rows = all(4 * height <= 3 * width for height, width in (shown, output))
+    short_columns = all(4 * width <= 3 * height for height, width in (shown, output))
+
+    def bucket(size: Size) -> Size:
+        side = next((s for s in (257, 513, 1025) if max(size) <= s), None) or _rung(max(size))
+        short = (side - 1) // 4 * 3 + 1
+        return (short if short_rows else side), (short if short_columns else side)
+
+    return bucket(shown), bucket(output)
+
+
 def group_by_bucket(
-    photos: Iterable[tuple[object, UInt8[np.ndarray, "_ _ 3"], tuple[int, int]]],
+    photos: Iterable[tuple[object, UInt8[np.ndarray, "_ _ 3"], Size]],
     batch_size: int,
     mean: tuple[float, float, float],
+    buckets_of: Callable[[Size, Size], tuple[Size, Size]] = tight_buckets,
 ) -> Iterator[Batch]:
     """Collects (item, image, size of the label maps wanted) into batches of one bucket each.
 
     The buckets depend on the two sizes only. A batch goes out when it is full; what is left at the
     end, or has waited longest while eight batches of photographs wait, goes out part full. mean:
-    RGB 0-255, rounded.
+    RGB 0-255, rounded. buckets_of: `tight_buckets` or `few_buckets`.
     """
     waiting: dict[tuple, list] = {}  # oldest first
     for photo in photos:
-        buckets = bucket_size(*photo[1].shape[:2]), bucket_size(*photo[2])
+        buckets = buckets_of(photo[1].shape[:2], photo[2])
         group = waiting.setdefault(buckets, [])
         group.append(photo)
         if len(group) == batch_size:

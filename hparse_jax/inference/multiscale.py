@@ -10,6 +10,7 @@ bucket share one compiled program. Mirroring is the same matrix with its positio
 the photo's own width.
 """
 
+import copy
 import functools
 from typing import NamedTuple
 
@@ -84,8 +85,14 @@ class MultiScalePredictor:
         self._gates_of = self._views.index(View(min(scales, key=lambda s: abs(s - 1)), False))
         levels = range(len(hierarchy.levels))
         self._swaps = tuple(hierarchy.flip_permutation(level) for level in levels)
-        parents = tuple(level.parents for level in hierarchy.levels[:-1])
-        self._parents = parents if consistent else None
+        self._tree = tuple(level.parents for level in hierarchy.levels[:-1])
+        self._parents = self._tree if consistent else None
+
+    def consistently(self, consistent: bool) -> "MultiScalePredictor":
+        """The same with `consistent` set so; variables and networks are shared."""
+        other = copy.copy(self)
+        other._parents = self._tree if consistent else None
+        return other
 
     def padded_batch_size(self, wanted: int) -> int:
         """`wanted` rounded up to a multiple of the number of devices."""

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from hparse_jax.errors import InputError
 
+_KINDS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -126,18 +127,42 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     return _decoded(path, str(path))
 
 
-def decode_photo(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """The same of a file's bytes; errors call it `name`."""
-    return _decoded(io.BytesIO(data), name)
+class TooManyPixels(InputError):
+    """A photograph of more pixels than are allowed."""
 
 
-def _decoded(file: str | os.PathLike | io.BytesIO, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def decode_photo(
+    data: bytes, name: str, max_pixels: int | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The same of a file's bytes, which errors call `name`, in one of the formats of SUFFIXES.
+
+    Meant for bytes from anywhere. Raises TooManyPixels, from the header alone, for a photograph of
+    more than max_pixels.
+    """
+    return _decoded(io.BytesIO(data), name, max_pixels, _KINDS)
+
+
+def _decoded(
+    file: str | os.PathLike | io.BytesIO,
+    name: str,
+    max_pixels: int | None = None,
+    kinds: tuple[str, ...] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=kinds) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise TooManyPixels(
+                    f"{name}: {image.width} x {image.height} pixels; give a photograph of at most "
+                    f"{max_pixels} pixels"
+                )
             image.load()
             return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except TooManyPixels:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"{name}: {error} Give a smaller photograph") from error
     except Exception as error:  # a damaged file can fail in any way, struct.error among them
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).replace(f" {file!r}", "").split()) or type(error).__name__
         raise InputError(f"{name}: not a readable photograph ({reason})") from error
 
 

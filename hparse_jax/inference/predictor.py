@@ -4,6 +4,7 @@
 maps; parsing files, scoring a split and writing a submission all read from it.
 """
 
+import copy
 import functools
 import logging
 import math
@@ -19,7 +20,7 @@ from jaxtyping import Array, Float, UInt8
 
 from hparse_jax.checkpoint import load_backbone, load_run
 from hparse_jax.config import Config
-from hparse_jax.data.buckets import group_by_bucket
+from hparse_jax.data.buckets import Size, group_by_bucket, tight_buckets
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
@@ -42,6 +43,7 @@ class Predictor:
     too, but a large photo as `training_side` says. max_side: the longest side in pixels at which
     label maps are made; those of a larger photo are brought to its size (None: no limit).
     consistent: the most probable path of the tree for every pixel (see `consistent_labels`).
+    buckets_of: see `group_by_bucket`; a program is compiled for every pair of buckets.
     """
 
     def __init__(
@@ -57,14 +59,16 @@ class Predictor:
         side: int | None = None,
         max_side: int | None = MAX_SIDE,
         consistent: bool = False,
+        buckets_of: Callable[[Size, Size], tuple[Size, Size]] = tight_buckets,
     ):
         self.config, self.step, self.flip, self.consistent = config, step, flip, consistent
         self.side = config.eval_side if side is None else side
         self.hierarchy = levels_of(config.model, hierarchy)
         self.scales = tuple(scales or config.eval_scales)
         self._model, self._variables = model, variables
-        self._max_side = max_side
-        self._large = math.inf if side == 0 else max(config.crop) / min(_scales(config))
+        self._max_side, self._buckets_of = max_side, buckets_of
+        # the longest side that is shown in its own size unless `side` says otherwise
+        self.large = math.inf if side == 0 else max(config.crop) / min(_scales(config))
         self._announced = set()
         check_compiler()
         self._multiscale = MultiScalePredictor(
@@ -110,28 +114,54 @@ class Predictor:
         rounded up to a multiple of the number of devices. announce: called with a line before the
         program of a bucket is compiled, which can take many seconds.
         """
+        for batch in self.batches(photos, batch_size, announce):
+            yield from batch
+
+    def batches(
+        self,
+        photos: Iterable[tuple[object, UInt8[np.ndarray, "h w 3"]]],
+        batch_size: int | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> Iterator[Iterator[tuple[object, Result]]]:
+        """What `stream` yields, a batch at a time; use up a batch before asking for the next."""
         running: tuple[list, Prediction] | None = None
         size = self._multiscale.padded_batch_size(batch_size or self.batch_size)
-        for batch in group_by_bucket(map(self._shown, photos), size, self.config.mean):
+        shown = map(self._shown, photos)
+        for batch in group_by_bucket(shown, size, self.config.mean, self._buckets_of):
             height, width = batch.images.shape[1:3]
             if announce is not None and (height, width, batch.output_bucket) not in self._announced:
                 announce(f"compiling for photographs up to {width} x {height}")
                 self._announced.add((height, width, batch.output_bucket))
             before, running = running, (batch.items, self._multiscale(batch))
             if before is not None:
-                yield from self._results(*before)
+                yield self._results(*before)
         if running is not None:
-            yield from self._results(*running)
+            yield self._results(*running)
+
+    def consistently(self, consistent: bool) -> "Predictor":
+        """The same parser with `consistent` set so; the two share weights and networks."""
+        other = copy.copy(self)
+        other.consistent = consistent
+        other._multiscale = self._multiscale.consistently(consistent)
+        return other
+
+    def buckets(self, height: int, width: int) -> tuple[Size, Size]:
+        """The bucket of a photo of this size and that of its label maps."""
+        return self._buckets_of(*self._sizes((height, width)))
+
+    def _sizes(self, own: Size) -> tuple[Size, Size]:
+        """The sizes at which a photo is shown and at which its label maps are made."""
+        fits = self._max_side is None or max(own) <= self._max_side
+        output = own if fits else _with_longer_side(own, self._max_side)
+        if self.side or max(own) > self.large:
+            return _with_longer_side(own, self.side or training_side(self.config)), output
+        return output, output
 
     def _shown(self, photo: tuple[object, np.ndarray]) -> tuple[tuple, np.ndarray, tuple[int, int]]:
         """((item, own size), the image as it is shown, the size at which label maps are made)."""
         item, image = photo
         own = image.shape[:2]
-        fits = self._max_side is None or max(own) <= self._max_side
-        output = own if fits else _with_longer_side(own, self._max_side)
-        shown = output
-        if self.side or max(own) > self._large:
-            shown = _with_longer_side(own, self.side or training_side(self.config))
+        shown, output = self._sizes(own)
         return (item, own), resized(image, shown), output
 
     def _results(self, items: list, prediction: Prediction) -> Iterator[tuple[object, Result]]:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hparse_jax.data.buckets import bucket_size, group_by_bucket
+from hparse_jax.data.buckets import bucket_size, few_buckets, group_by_bucket
 
 MEAN = (123.675, 116.28, 103.53)
 LADDER = (97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073)
@@ -77,3 +77,19 @@ def test_few_photos_wait_whatever_the_sizes():
         assert taken - given <= 8 * 2 + 1
         given += len(batch.items)
     assert given == 60
+
+
+def test_few_buckets_hold_every_photo_in_a_small_set():
+    rng = np.random.default_rng(0)
+    seen = set()
+    for longer in rng.integers(1, 1537, 2_000).tolist():
+        size = longer, int(rng.integers(1, longer + 1))
+        size = size if rng.random() < 0.5 else size[::-1]
+        shown = tuple(max(1, round(side * 473 / longer)) for side in size)
+        for sizes in ((size, size), (shown, size)):
+            buckets = few_buckets(*sizes)
+            seen.add(buckets)
+            for small, large in zip(np.ravel(sizes), np.ravel(buckets), strict=True):
+                assert small <= large
+                assert large % 16 == 1
+    assert len(seen) <= 24  # four sides in three shapes, of the photo itself or of a smaller one

@@ -1,5 +1,6 @@
 """Finding, naming, reading and writing files."""
 
+import io
 import struct
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hparse_jax.errors import InputError
-from hparse_jax.inference.photos import decode_photo, find_photos, read_photo
+from hparse_jax.inference.photos import TooManyPixels, decode_photo, find_photos, read_photo
 
 ENDINGS = (".png", "_overlay.jpg", ".json")
 
@@ -215,3 +216,25 @@ def test_what_cannot_be_read_is_named_in_one_line(tmp_path):
         with pytest.raises(InputError, match=name) as caught:
             read_photo(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_bytes_are_decoded_like_their_file(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.jpg")
+    decoded = decode_photo((tmp_path / "a.jpg").read_bytes(), "upload", 63)
+    np.testing.assert_array_equal(decoded, read_photo(tmp_path / "a.jpg"))
+
+
+def test_bytes_of_too_many_pixels_are_refused_by_their_header(tmp_path):
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    head = (tmp_path / "a.png").read_bytes()[:60]  # the pixels are not there
+    with pytest.raises(TooManyPixels, match=r"upload: 9 x 7 pixels; give .* at most 62"):
+        decode_photo(head, "upload", 62)
+
+
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO", "PDF"])
+def test_bytes_of_other_kinds_are_not_opened(kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7)).save(buffer, kind)
+    with pytest.raises(InputError, match=r"upload: not a readable photograph \(cannot identify"):
+        decode_photo(buffer.getvalue(), "upload", 100)
