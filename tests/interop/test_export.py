@@ -25,7 +25,7 @@ from hparse_jax.models.build import NETWORKS, levels_of
 LIP = get_hierarchy("lip")
 SIZE = (49, 33)
 PHOTOS = np.array([[49, 33], [40, 29], [17, 8]], np.int32)
-SLOW = ("cnif_official",)
+SLOW = {"attention", "cnif_official", "deeplab_v2", "segnet"}  # each takes many seconds to compile
 
 
 def make_run(name):
