@@ -4,7 +4,7 @@
     hparse train --config=configs/synthetic.py --workdir=runs/synthetic
 
 Hardware, hours and score reached: not yet run at full size. `make demo` trains a small network:
-mean IoU 0.429 on the parts, 168 s in total on two CPU cores; experiments/demo.py has its overrides.
+mean IoU 0.436 on the parts, 210 s in total on two CPU cores; experiments/demo.py has its overrides.
 The synthetic people are 130 to 192 pixels high, hence a smaller crop than the paper's 473.
 """
 
