@@ -9,14 +9,15 @@ from hparse_jax.commands.inference_flags import StepParser, check_positive, numb
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.inference.photos import find_photos, read_photo
 from hparse_jax.interop.export import FORMATS, canvas_size, check_output, export_parser
+from hparse_jax.workdir import SHIPPED
 
 
 def define_flags() -> None:
     flags.DEFINE_string(
         "workdir",
         None,
-        "The folder of the training run, or a file that `hparse pack` made.",
-        required=True,
+        "The folder of the training run, or a file that `hparse pack` made. Default: the parser "
+        "that comes with the package.",
     )
     flags.DEFINE_string("output", None, "The new file.", required=True)
     flags.DEFINE_enum("format", None, FORMATS, "What to write.", required=True)
@@ -36,7 +37,7 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """`hparse export --workdir=RUN --output=FILE --format=onnx|stablehlo`
+    """`hparse export [--workdir=RUN] --output=FILE --format=onnx|stablehlo`
 
     The whole parser from uint8 photographs to label maps and logits of every level, in float32.
     The file is compared with the network in JAX on random images and on --photos; when logits
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--size={','.join(values.size)}: give height and width, e.g. 473,473")
     check_output(values.output)
     photos = () if values.photos is None else find_photos([values.photos], values.output, ())
-    run = load_run(values.workdir, values.step)
+    run = load_run(values.workdir or SHIPPED, values.step)
     wanted = wanted or run.config.crop
     size = canvas_size(wanted)
     if size != tuple(wanted):
