@@ -12,6 +12,10 @@ from ccp_folder import write_raw
 
 # Tests compare bits and tiny numbers: they run on the CPU wherever they are started.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Native code that is not optimised compiles in little more than half of the time.
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+)
 # Compiling is most of the suite's time, and the programs change seldom.
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
