@@ -30,7 +30,7 @@ def find_damage(folder: pathlib.Path, part: str = "") -> str | None:
         return None
     try:
         sums = dict(json.loads((folder / SEAL).read_bytes()))
-    except ValueError:
+    except (TypeError, ValueError):
         return f"{folder / SEAL}: damaged"
     for name, expected in sums.items():
         if "/" in name and part and name.partition("/")[0] != part:

@@ -26,8 +26,8 @@ def write_packed(file: str | os.PathLike, header: dict, variables: dict) -> int:
     """Writes a file that is whole or absent; returns its size in bytes.
 
     header: {"config", "hierarchy", "step", "note"}, what JSON can hold; `read_header` returns it.
-    variables: arrays by nested names. Raises
-    InputError for a file that exists, and for a weight that half precision cannot hold.
+    variables: arrays by nested names. Raises InputError for a file that exists, and for a weight
+    that half precision cannot hold.
     """
     file = pathlib.Path(file)
     if file.suffix != SUFFIX:

@@ -12,7 +12,7 @@ from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
 from hparse_jax.models.build import BACKBONES, NETWORKS
-from hparse_jax.packed import read_header
+from hparse_jax.packed import SUFFIX, read_header
 from hparse_jax.storage import check_folder, write_json
 
 CHECKPOINTS = "checkpoints"
@@ -90,7 +90,7 @@ def read_settings(workdir: str | os.PathLike) -> tuple[Config, Hierarchy]:
     Raises InputError when they are not there.
     """
     folder = located(workdir)
-    if folder.is_file():
+    if folder.is_file() or folder.suffix == SUFFIX:
         header = read_header(folder)
         return settings_from_json(folder, header["config"], header["hierarchy"])
     if is_backbone(folder):

@@ -48,8 +48,9 @@ def test_of_one_part_only_its_files_and_those_on_top_are_read(folder):
 
 
 def test_a_folder_without_a_seal_counts_as_whole_and_a_broken_seal_does_not(folder, tmp_path):
-    (folder / SEAL).write_text("{")
-    assert find_damage(folder) == f"{folder / SEAL}: damaged"
+    for text in ("{", "[1]", "7"):
+        (folder / SEAL).write_text(text)
+        assert find_damage(folder) == f"{folder / SEAL}: damaged"
     (folder / SEAL).unlink()
     assert find_damage(folder) is None
     seal(tmp_path / "gone")

@@ -176,5 +176,7 @@ def test_the_shipped_parser_is_a_file_of_the_package_or_is_said_to_be_missing(
     (tmp_path / "street.safetensors").touch()
     assert located("shipped") == tmp_path / "street.safetensors"
     assert located("./shipped") == pathlib.Path("shipped")
+    with pytest.raises(InputError, match=r"gone\.safetensors: no such file"):
+        read_settings(tmp_path / "gone.safetensors")
     with pytest.raises(InputError, match="names the parser of the package"):
         claim("shipped", Config(), LIP)
