@@ -15,7 +15,7 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from hparse_jax.errors import InputError
-from hparse_jax.storage import replacing
+from hparse_jax.storage import write_bytes
 
 SUFFIX = ".safetensors"
 _VERSION = 1
@@ -42,8 +42,8 @@ def write_packed(file: str | os.PathLike, header: dict, variables: dict) -> int:
         "header": text,
         "sha256": _checksum(text, arrays),
     }
-    with replacing(file) as unfinished:
-        safetensors.numpy.save_file(arrays, unfinished, metadata)
+    # not save_file, whose files nobody but their owner can read
+    write_bytes(file, safetensors.numpy.save(arrays, metadata))
     return file.stat().st_size
 
 

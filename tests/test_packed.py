@@ -108,3 +108,8 @@ def test_the_header_is_plain_json_in_a_safetensors_file(packed):
     """Others read it without this package."""
     with safetensors.safe_open(packed, framework="numpy") as opened:
         assert json.loads(opened.metadata()["header"]) == HEADER
+
+
+def test_others_can_read_the_file_as_any_new_file(packed, tmp_path):
+    (tmp_path / "plain").touch()
+    assert packed.stat().st_mode == (tmp_path / "plain").stat().st_mode
