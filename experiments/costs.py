@@ -31,7 +31,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from hparse_jax.benchmark.hardware import hardware
@@ -239,6 +239,7 @@ def _rounded(value):
 
 def main(argv: list[str]) -> None:
     """Measures the cases one after the other."""
+    logging.set_verbosity(logging.WARNING)
     for case in _CASES.value:
         _measure(case)
 

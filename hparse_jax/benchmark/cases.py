@@ -203,6 +203,8 @@ def _dataset(subject: Subject) -> BuiltDataset:
 
 
 def _photos(subject: Subject) -> list[Photo]:
+    if not os.path.isdir(subject.photos):
+        raise InputError(f"--photos={subject.photos}: no such folder; give one of photographs")
     outputs = Outputs(levels_of(subject.config.model, subject.hierarchy))
     return find_photos([subject.photos], subject.scratch / "parsed", outputs.endings())
 
