@@ -66,10 +66,10 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
 def main(argv: list[str]) -> None:
     """`hparse benchmark [--workdir=RUN | --config=NAME_OR_FILE] [--cases=inference,predict]`
 
-    Each case has a process of its own, whose peak memory is shown. On a CPU the timed calls of all
-    cases take turns. With --config any field can be set, --config.model.depth=18; `hparse train
-    --help` lists them. Random weights take the same time, but their label maps are noise, which
-    makes larger files.
+    Each case has a process of its own, whose peak memory is shown, without processes that decode
+    for it (config.workers). On a CPU the timed calls of all cases take turns. With --config any
+    field can be set, --config.model.depth=18; `hparse train --help` lists them. Random weights take
+    the same time, but their label maps are noise, which makes larger files.
     """
     values = flags.FLAGS
     if argv:
