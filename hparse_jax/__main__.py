@@ -32,6 +32,7 @@ VERBS = {
     "info": "show what a trained parser is: classes, training, scores, size, cost",
     "configs": "list the configs that come with the package",
     "export": "write a trained parser as ONNX or StableHLO, for other runtimes",
+    "benchmark": "measure speed and memory on this machine",
     "serve": "parse photographs over HTTP, with a page to try it on",
 }
 

@@ -35,6 +35,7 @@ ORDER = (
     "training",
     "interop",
     "serving",
+    "benchmark",
     "commands",
     "__init__",
     "__main__",

@@ -202,11 +202,9 @@ def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None 
     return True
 
 
-def _check(
-    config: Config, workdir: str | os.PathLike, dataset: BuiltDataset, hierarchy: Hierarchy
-) -> None:
-    """Raises InputError for settings that do not fit the network, the classes or the data."""
-    name, start = config.model.name, config.init_from
+def check_trainable(config: Config, hierarchy: Hierarchy) -> None:
+    """Raises InputError for settings of the training that do not fit the network or the classes."""
+    name = config.model.name
     if not NETWORKS[name].trains:
         raise InputError(
             f"config.model.name={name}: holds imported weights and is not trained; "
@@ -218,6 +216,14 @@ def _check(
         )
     if config.loss.structure != "none":
         require_joints(hierarchy, "set config.loss.structure=none")
+
+
+def _check(
+    config: Config, workdir: str | os.PathLike, dataset: BuiltDataset, hierarchy: Hierarchy
+) -> None:
+    """Raises InputError for settings that do not fit the network, the classes or the data."""
+    check_trainable(config, hierarchy)
+    start = config.init_from
     if start and pathlib.Path(start).resolve() == pathlib.Path(workdir).resolve():
         raise InputError(f"config.init_from={start}: is this run's own workdir; give another one")
     if start and not is_backbone(start):
