@@ -54,10 +54,20 @@ def define_flags() -> None:
         "Translate the results into the classes of another dataset: a shipped correspondence "
         "(lip_atr) or a JSON file.",
     )
-    flags.DEFINE_bool("skip_existing", False, "Leave out photos whose results are complete.")
+    flags.DEFINE_bool(
+        "skip_existing",
+        False,
+        "Leave out photos and videos whose results are complete, made with the same options and "
+        "not older.",
+    )
     predict_videos.define_flags()
     flags.adopt_module_key_flags(predict_videos)
-    flags.DEFINE_bool("watch", False, "Parse what arrives in a folder until Ctrl-C.")
+    flags.DEFINE_bool(
+        "watch",
+        False,
+        "Parse the photos that arrive in a folder until Ctrl-C; the exit code is 1 when one "
+        "failed.",
+    )
     flags.DEFINE_string("split", None, "Parse a split of a built dataset instead of photographs.")
     flags.DEFINE_string("dataset", None, "With --split: the dataset; default: as trained.")
     flags.DEFINE_bool("indexed", False, "With --split: PNGs with palette instead of grey ones.")

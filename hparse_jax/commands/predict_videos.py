@@ -43,7 +43,8 @@ def predict_videos(
 ) -> int:
     """Parses the videos of `find_videos` one after the other; 1 when one of them failed.
 
-    outputs: of photographs; frames get them, the overlay apart, when --formats was given.
+    outputs: of photographs; frames get them, the overlay apart, when --formats was given. Raises
+    UsageError when --skip_existing could not tell which videos are complete.
     """
     values, failures = flags.FLAGS, []
     of_frames = tuple(name for name in outputs.formats if name != "overlay")
@@ -52,20 +53,21 @@ def predict_videos(
         overlay="overlay" in outputs.formats,
         classes=outputs.classes,
         frames=dataclasses.replace(outputs, formats=of_frames) if of_frames else None,
+        every=values.every,
+        smooth=values.smooth,
+        origin=outputs.origin,
     )
+    if videos and values.skip_existing and not wanted.overlay:
+        raise UsageError(
+            "--skip_existing needs overlay in --formats for videos: it says what is complete"
+        )
     for path, results in videos:
+        if values.skip_existing and wanted.are_complete(path, results):
+            print(f"{path}: has its results, {results}*")
+            continue
         begin = time.perf_counter()
         try:
-            frames = parse_video(
-                predictor,
-                path,
-                results,
-                wanted,
-                translate,
-                values.every,
-                values.smooth,
-                values.batch_size,
-            )
+            frames = parse_video(predictor, path, results, wanted, translate, values.batch_size)
         except InputError as error:
             failures.append(str(error))
             continue
