@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import pathlib
 import re
 
@@ -78,7 +79,9 @@ def test_it_runs_and_shows_results_as_pictures(notebook, tmp_path):
     )
     parameters.source = re.sub(r"= .*", "= 2, 2", parameters.source)
     stored = [[output.output_type for output in cell.outputs] for cell in code(notebook)]
-    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": tmp_path}}).execute()
+    # the kernel imports this checkout, and leaves its files where the test's are cleaned up
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    NotebookClient(notebook, timeout=1200).execute(env=environment)
     shown = [output for cell in code(notebook) for output in cell.outputs]
     results = [
         output.data
