@@ -100,7 +100,7 @@ def test_imports_go_one_way():
 
 
 def test_imports_are_seen_wherever_they_stand():
-    """The reader of imports itself; `load_parser` imports in its body."""
+    """The reader of imports itself; `__init__` imports in the body of its `__getattr__`, too."""
     assert imported_rooms("__init__.py") >= {"_xla", "hierarchy", "inference"}
     assert imported_rooms("__main__.py") >= {"errors", "__init__"}
     assert imported_rooms("errors.py") == set()

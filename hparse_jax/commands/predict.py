@@ -1,6 +1,5 @@
 """Parses photographs and videos into label maps, overlays, JSON and other formats."""
 
-import dataclasses
 import os
 import pathlib
 import sys
@@ -9,12 +8,12 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from hparse_jax.commands import inference_flags
-from hparse_jax.errors import InputError, UsageError
+from hparse_jax.commands import inference_flags, predict_videos
+from hparse_jax.errors import UsageError
 from hparse_jax.inference.class_map import ClassMap, read_class_map
 from hparse_jax.inference.outputs import FORMATS, Outputs
 from hparse_jax.inference.parse import Tally, parse_rounds, write_one
-from hparse_jax.inference.parse_video import VideoOutputs, find_videos, parse_video
+from hparse_jax.inference.parse_video import find_videos
 from hparse_jax.inference.photos import Photo, decode_photo, find_photos, read_photo
 from hparse_jax.inference.predictor import MAX_SIDE, Predictor, load_parser
 from hparse_jax.inference.result import LEGENDS
@@ -55,15 +54,20 @@ def define_flags() -> None:
         "Translate the results into the classes of another dataset: a shipped correspondence "
         "(lip_atr) or a JSON file.",
     )
-    flags.DEFINE_bool("skip_existing", False, "Leave out photos whose results are complete.")
-    flags.DEFINE_integer("every", 1, "Of a video parse every such frame.")
-    flags.DEFINE_float(
-        "smooth",
-        0.0,
-        "Of a video average probabilities over the frames before: the share of that average in "
-        "a frame's labels, e.g. 0.5.",
+    flags.DEFINE_bool(
+        "skip_existing",
+        False,
+        "Leave out photos and videos whose results are complete, made with the same options and "
+        "not older.",
     )
-    flags.DEFINE_bool("watch", False, "Parse what arrives in a folder until Ctrl-C.")
+    predict_videos.define_flags()
+    flags.adopt_module_key_flags(predict_videos)
+    flags.DEFINE_bool(
+        "watch",
+        False,
+        "Parse the photos that arrive in a folder until Ctrl-C; the exit code is 1 when one "
+        "failed.",
+    )
     flags.DEFINE_string("split", None, "Parse a split of a built dataset instead of photographs.")
     flags.DEFINE_string("dataset", None, "With --split: the dataset; default: as trained.")
     flags.DEFINE_bool("indexed", False, "With --split: PNGs with palette instead of grey ones.")
@@ -86,9 +90,8 @@ def main(argv: list[str]) -> int:
     into OUT/ID.png and a zip of them.
     """
     values = flags.FLAGS
-    inference_flags.check_positive("batch_size", "max_side", "every")
-    if not 0 <= values.smooth < 1:
-        raise InputError(f"--smooth={values.smooth}: give a share from 0, below 1, e.g. 0.5")
+    inference_flags.check_positive("batch_size", "max_side")
+    predict_videos.check_flags()
     _check_usage(argv)
     if values.output != "-":
         check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
@@ -124,7 +127,7 @@ def main(argv: list[str]) -> int:
     if argv == ["-"] or values.output == "-":
         return _parse_one(predictor, argv[0], outputs, translate)
     videos = [] if values.watch else find_videos(argv, values.output)
-    failed = _parse_videos(predictor, videos, outputs, translate)
+    failed = predict_videos.predict_videos(predictor, videos, outputs, translate)
     photos = [name for name in argv if pathlib.Path(name).suffix.lower() not in VIDEOS]
     if videos and not find_photos(photos, values.output, (), may_be_empty=True):
         return failed
@@ -163,49 +166,8 @@ def _check_usage(argv: list[str]) -> None:
             raise UsageError("--output=- writes a PNG; redirect it into a file or a program")
     if values.watch and (len(argv) != 1 or not os.path.isdir(argv[0])):
         raise UsageError(f"--watch takes one folder, not {' '.join(argv) or 'nothing'}")
-    if values.smooth and values.consistent:
-        raise UsageError("--smooth averages the levels apart; leave --consistent out")
     if values.skip_existing and "json" not in values.formats:
         raise UsageError("--skip_existing needs json in --formats: it says what is complete")
-
-
-def _parse_videos(
-    predictor: Predictor,
-    videos: list[tuple[pathlib.Path, pathlib.Path]],
-    outputs: Outputs,
-    translate: ClassMap | None,
-) -> int:
-    """Parses videos one after the other; 1 when one of them failed."""
-    values, failures = flags.FLAGS, []
-    of_frames = tuple(name for name in outputs.formats if name != "overlay")
-    of_frames = of_frames if values["formats"].present else ()
-    wanted = VideoOutputs(
-        overlay="overlay" in outputs.formats,
-        classes=outputs.classes,
-        frames=dataclasses.replace(outputs, formats=of_frames) if of_frames else None,
-    )
-    for path, results in videos:
-        begin = time.perf_counter()
-        try:
-            frames = parse_video(
-                predictor,
-                path,
-                results,
-                wanted,
-                translate,
-                values.every,
-                values.smooth,
-                values.batch_size,
-            )
-        except InputError as error:
-            failures.append(str(error))
-            continue
-        speed = frames / (time.perf_counter() - begin)
-        print(f"{path}: {frames} frames parsed into {results}*, {speed:.2g} frames/s")
-    if failures:
-        count = f"{len(failures)} video{'s' * (len(failures) > 1)}"
-        print(f"{count} failed:", *failures, sep="\n  ", file=sys.stderr)
-    return 1 if failures else 0
 
 
 def _parse_split(predictor: Predictor) -> int:

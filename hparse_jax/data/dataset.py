@@ -42,7 +42,8 @@ class BuiltDataset:
         try:
             self._builder = tfds.builder_from_directory(self.folder)
             self.metadata: dict = dict(self._builder.info.metadata or {})
-            self.splits = {split: i.num_examples for split, i in self._builder.info.splits.items()}
+            splits = self._builder.info.splits.items()
+            self.splits: dict[str, int] = {split: info.num_examples for split, info in splits}
         except Exception as error:  # TFDS answers broken files with errors of many types
             raise self._broken("not a whole dataset", error) from error
 

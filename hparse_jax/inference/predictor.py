@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import pathlib
+import typing
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
@@ -29,6 +30,8 @@ from hparse_jax.inference.result import Result
 from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
 from hparse_jax.selfcheck import check_compiler
 from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
+
+Item = typing.TypeVar("Item")
 
 MAX_SIDE = 1536  # pixels; a photo with a longer side is parsed at reduced size
 
@@ -84,7 +87,13 @@ class Predictor:
         names = ("step", "scales", "flip", "side", "consistent")
         return {name: getattr(self, name) for name in names} | {"scales": list(self.scales)}
 
-    def __call__(self, photos) -> Result | list[Result]:
+    @typing.overload
+    def __call__(self, photos: np.ndarray | str | os.PathLike) -> Result: ...
+
+    @typing.overload
+    def __call__(self, photos: list | tuple) -> list[Result]: ...  # arrays and paths mixed, too
+
+    def __call__(self, photos):
         """The result of a photo (uint8 [h, w, 3] RGB, or a path), or of a list the list of results.
 
         Photos in a list are parsed in batches of equal bucket. A result keeps the array or the path
@@ -101,10 +110,10 @@ class Predictor:
 
     def stream(
         self,
-        photos: Iterable[tuple[object, UInt8[np.ndarray, "h w 3"]]],
+        photos: Iterable[tuple[Item, UInt8[np.ndarray, "h w 3"]]],
         batch_size: int | None = None,
         announce: Callable[[str], None] | None = None,
-    ) -> Iterator[tuple[object, Result]]:
+    ) -> Iterator[tuple[Item, Result]]:
         """(item, image) pairs -> (item, result) pairs, in the order in which batches fill up.
 
         An item is any object, returned with its result. Reads lazily and keeps no more than
@@ -119,10 +128,10 @@ class Predictor:
 
     def batches(
         self,
-        photos: Iterable[tuple[object, UInt8[np.ndarray, "h w 3"]]],
+        photos: Iterable[tuple[Item, UInt8[np.ndarray, "h w 3"]]],
         batch_size: int | None = None,
         announce: Callable[[str], None] | None = None,
-    ) -> Iterator[Iterator[tuple[object, Result]]]:
+    ) -> Iterator[Iterator[tuple[Item, Result]]]:
         """What `stream` yields, a batch at a time; use up a batch before asking for the next."""
         running: tuple[list, Prediction] | None = None
         size = self._multiscale.padded_batch_size(batch_size or self.batch_size)
@@ -222,7 +231,7 @@ class FeatureExtractor:
         """The outputs of the backbone's blocks [b, h', w', c]; see `Predictor.features`."""
         return tuple(_apply(self._model, self._variables, _normalised(images)))
 
-    def __call__(self, photos):
+    def __call__(self, photos) -> typing.NoReturn:
         """Raises InputError."""
         raise InputError(
             "an imported backbone parses nothing by itself; train a parser from it with "
@@ -232,8 +241,11 @@ class FeatureExtractor:
 
 def load_parser(
     workdir_or_file: str | os.PathLike | None = None, step: int | str | None = None, **options
-) -> Predictor | FeatureExtractor:
-    """The parser that a training run made; of an imported backbone its features alone.
+) -> Predictor | typing.Any:
+    """The parser that a training run made, a `Predictor`.
+
+    Of an imported backbone its features alone, a `FeatureExtractor`. Which it is, the folder says;
+    Any spares all callers the question.
 
     workdir_or_file: the run's folder, one checkpoint in it (DIR/checkpoints/STEP), or a file that
     `hparse pack` made; None: the parser that comes with the package, which says in a line what it

@@ -201,16 +201,19 @@ class Result:
         return f"<Result {width} x {height} pixels, levels {levels}: {found}>"
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the overlay with its legend; without a photo the colours alone."""
+        """What a notebook shows: the overlay with its legend.
+
+        Without a photo the colours alone, and when its file is gone or has changed.
+        """
         height, width = self.labels.shape
         factor = min(1, _NOTEBOOK_SIDE / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
         labels, names, palette = self.painted()
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        if self.photo is None:
-            image, alpha = np.full((*labels.shape, 3), 255, np.uint8), 1.0
-        else:
+        try:
             image, alpha = cv2.resize(self.image(), size, interpolation=cv2.INTER_AREA), OPACITY
+        except InputError:
+            image, alpha = np.full((*labels.shape, 3), 255, np.uint8), 1.0
         return picture_png(self._picture(image, (labels, names, palette), alpha, "side"))
 
     def _picture(

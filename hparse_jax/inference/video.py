@@ -36,7 +36,7 @@ class Video:
     """A video file that is open for reading.
 
     time_base: seconds of a unit of pts. rate: frames a second, of a variable rate the average.
-    count: frames that its header announces; 0: none.
+    count: frames that its header announces; 0: none. comment: a text in the file, often empty.
     """
 
     def __init__(self, path: pathlib.Path, container: Any):
@@ -46,6 +46,7 @@ class Video:
         self.time_base: fractions.Fraction = self._stream.time_base
         self.rate = fractions.Fraction(self._stream.average_rate or 25)
         self.count: int = self._stream.frames
+        self.comment: str = container.metadata.get("comment", "")
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Every such frame, the first one included. Raises InputError when there is none, where the
@@ -124,12 +125,18 @@ class Writer:
 
 
 @contextlib.contextmanager
-def write_video(path: pathlib.Path, source: Video, every: int = 1) -> Iterator[Writer]:
-    """A new MP4, whole or absent. every: the step between the frames of `source` that it shows."""
+def write_video(
+    path: pathlib.Path, source: Video, every: int = 1, comment: str = ""
+) -> Iterator[Writer]:
+    """A new MP4, whole or absent. every: the step between the frames of `source` that it shows.
+
+    comment: a text that the file holds, see `Video.comment`.
+    """
     with (
         replacing(path) as unfinished,
         _av().open(str(unfinished), "w", format="mp4") as container,
     ):
+        container.metadata["comment"] = comment
         writer = Writer(container, source, every)
         yield writer
         writer.finish()

@@ -1,5 +1,6 @@
 """The verb `predict` as a user calls it; a random DeepLabV2 parses."""
 
+import itertools
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from hparse_jax.config import Config, ModelConfig
 from hparse_jax.data.build import build
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.inference import watch
 from hparse_jax.models.build import build_backbone, build_model, initial_variables
 from hparse_jax.workdir import BackboneSettings
 
@@ -219,6 +221,41 @@ def test_videos_are_parsed_beside_photographs_and_a_missing_one_fails_the_call(f
     names = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*.*")}
     frames = {"clip/000000.png", "clip/000002.png"}
     assert names == {"clip_overlay.mp4", "b.png", "b_overlay.jpg", *frames}
+
+
+def test_a_video_that_has_its_results_is_passed_over(folder, tmp_path):
+    write_video(tmp_path / "clip.mp4", (0, 40, 80))
+    workdir, out = f"--workdir={folder / 'run'}", f"--output={tmp_path / 'out'}"
+    for flag, line in (
+        ("--every=2", "2 frames parsed into"),
+        ("--every=2", "has its results"),
+        ("--every=3", "1 frames parsed into"),
+    ):
+        done = hparse("predict", workdir, out, flag, "--skip-existing", str(tmp_path / "clip.mp4"))
+        assert done.returncode == 0, done.stderr
+        assert f"{tmp_path / 'clip.mp4'}: {line}" in done.stdout
+    flags = ("--formats=json", "--skip-existing", str(tmp_path / "clip.mp4"))
+    done = hparse("predict", workdir, out, *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--skip_existing needs overlay in --formats for videos" in done.stderr
+
+
+def test_a_watched_folder_with_a_bad_photo_ends_with_1(folder, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.jpg").write_bytes(b"nothing")
+
+    looks = itertools.count(1)
+
+    def until_third_look(seconds):
+        if next(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", until_third_look)
+    output = f"--output={tmp_path / 'out'}"
+    done = hparse("predict", f"--workdir={folder / 'run'}", output, "--watch", str(tmp_path / "in"))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == f"0 of 1 photographs parsed into {tmp_path / 'out'}"
+    assert "bad.jpg: not a readable photograph" in done.stderr
 
 
 @pytest.mark.parametrize(

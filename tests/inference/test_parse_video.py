@@ -1,5 +1,8 @@
 """Videos on disk -> overlay videos and results of frames."""
 
+import dataclasses
+import os
+
 import av
 import numpy as np
 import pytest
@@ -30,9 +33,9 @@ def test_the_overlay_shows_every_frame_at_its_time(tmp_path):
 
 def test_single_frames_get_the_files_of_photographs(tmp_path):
     write(tmp_path / "a.mp4", (0, 40, 80, 120, 160))
-    wanted = VideoOutputs(overlay=False, frames=Outputs(RED, ("png", "json")))
+    wanted = VideoOutputs(overlay=False, frames=Outputs(RED, ("png", "json")), every=2)
     results = tmp_path / "out" / "a"
-    assert parse_video(FindsRed(), tmp_path / "a.mp4", results, wanted, every=2) == 3
+    assert parse_video(FindsRed(), tmp_path / "a.mp4", results, wanted) == 3
     names = sorted(path.name for path in results.iterdir())
     assert names == [f"{n:06}{end}" for n in (0, 2, 4) for end in (".json", ".png")]
     assert not results.with_name("a_overlay.mp4").exists()
@@ -41,6 +44,35 @@ def test_single_frames_get_the_files_of_photographs(tmp_path):
     expected = (picture(2)[..., 1] == 0).astype(np.uint8)
     assert (found != expected).mean() < 0.02
     assert found[BLOCK // 2, BLOCK * 5 // 2] == 1
+
+
+def test_results_are_complete_when_all_are_there_as_asked_and_not_older(tmp_path):
+    path, results = tmp_path / "a.mp4", tmp_path / "out" / "a"
+    write(path, (0, 40, 80, 120, 160))
+    asked = VideoOutputs(frames=Outputs(RED, ("png", "json")), every=2, origin={"scales": (1, 2)})
+    assert not asked.are_complete(path, results)
+    parse_video(FindsRed(), path, results, asked)
+    assert asked.are_complete(path, results)
+    other = {"classes": ("red",), "every": 1, "smooth": 0.5, "origin": {"scales": (1,)}}
+    other |= {"frames": Outputs(RED, ("npz", "json")), "overlay": False}
+    for name, value in other.items():
+        assert not dataclasses.replace(asked, **{name: value}).are_complete(path, results), name
+
+    overlay = results.with_name("a_overlay.mp4")
+    state, whole = overlay.stat(), overlay.read_bytes()
+    for seconds in (-10, 10):  # by which the video is younger than its overlay
+        os.utime(path, (state.st_mtime + seconds,) * 2)
+        assert asked.are_complete(path, results) == (seconds < 0)
+    os.utime(path, (0, 0))
+    (results / "000004.json").rename(results / "away.json")
+    assert not asked.are_complete(path, results)
+    (results / "away.json").rename(results / "000004.json")
+    overlay.write_bytes(whole[: len(whole) // 2])
+    assert not asked.are_complete(path, results)
+    write(overlay, (0, 40, 80))  # a video of someone else's
+    assert not asked.are_complete(path, results)
+    overlay.write_bytes(whole)
+    assert asked.are_complete(path, results)
 
 
 def test_a_broken_video_leaves_no_overlay(tmp_path):

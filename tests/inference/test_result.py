@@ -146,10 +146,12 @@ def test_the_repr_says_what_was_found(result):
     )
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_notebook_shows_a_picture_of_bounded_size(result, labels, known):
+@pytest.mark.parametrize(
+    ("photo", "background"),
+    [(np.full((1800, 2400, 3), 90, np.uint8), 90), (None, 255), ("gone.jpg", 255)],
+)
+def test_a_notebook_shows_a_picture_of_bounded_size(labels, photo, background):
     large = np.kron(labels, np.ones((60, 60), np.uint8))
-    photo = np.full((*large.shape, 3), 90, np.uint8) if known else None
     levels = tuple(TREE.labels_at(i, large) for i in range(3))
     shown = Result(large, levels, TREE, ({}, {}, {}), lambda level: None, photo)
     picture = np.asarray(Image.open(io.BytesIO(shown._repr_png_())))
@@ -159,7 +161,7 @@ def test_a_notebook_shows_a_picture_of_bounded_size(result, labels, known):
     assert green > 180
     assert max(red, blue) < 60
     assert len({*picture[580, 780].tolist()}) == 1  # background is the grey photo, or white
-    assert picture[580, 780, 0] == (90 if known else 255)
+    assert picture[580, 780, 0] == background
 
 
 def test_save_writes_what_predict_writes(tmp_path, parser, people):

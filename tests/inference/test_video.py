@@ -44,13 +44,14 @@ def test_a_written_video_has_the_times_and_the_size_of_its_source(tmp_path, size
     write(tmp_path / "a.mp4", TIMES)
     with (
         open_video(tmp_path / "a.mp4") as video,
-        write_video(tmp_path / "b.mp4", video) as writer,
+        write_video(tmp_path / "b.mp4", video, comment='{"a": "ü"}') as writer,
     ):
         for frame in video.frames():
             writer.write(picture(frame.number % 4, size), frame.pts)
     np.testing.assert_allclose(seconds(tmp_path / "b.mp4"), np.array(TIMES) / 1000, atol=1e-4)
     with open_video(tmp_path / "b.mp4") as video:
         assert next(video.frames()).image.shape == (*size, 3)
+        assert video.comment == '{"a": "ü"}'
 
 
 def test_what_is_no_video_is_one_line(tmp_path):
