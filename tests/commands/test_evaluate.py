@@ -246,12 +246,12 @@ def test_the_printed_table_has_every_class_and_mean():
     matrix = np.array([[70, 5, 5], [2, 6, 2], [0, 1, 9]])
     level = {"name": "parts", **segmentation_scores(matrix, ["background", "left", "right"])}
     report = {"dataset": "three", "split": "val", "step": 7, "images": 2, "scales": [0.5, 1.0]}
-    lines = table(
-        {**report, "flip": True, "side": 513, "consistent": True, "levels": [level]}
-    ).splitlines()
+    report |= {"flip": True, "side": 513, "consistent": True}
+    report |= {"engine": "openvino", "precision": "bfloat16", "levels": [level]}
+    lines = table(report).splitlines()
     assert lines[0] == (
         "three val, step 7, 2 photos, scales 0.5, 1 with flip of photos with longer side 513, "
-        "consistent; in %"
+        "consistent, openvino bfloat16; in %"
     )
     rows = {
         line.rsplit(maxsplit=n)[0].strip(): line.split()[-n:]
