@@ -18,6 +18,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.storage import write_bytes
 
 SUFFIX = ".safetensors"
+_EXPORTED = (".onnx", ".stablehlo")
 _VERSION = 1
 _HALF = np.float16
 
@@ -109,6 +110,11 @@ def _metadata(file: str | os.PathLike) -> dict[str, str]:
 def _open(file: str | os.PathLike):
     if not pathlib.Path(file).is_file():
         raise InputError(f"{file}: no such file")
+    if pathlib.Path(file).suffix in _EXPORTED:
+        raise InputError(
+            f"{file}: an exported parser, which other runtimes run; give the folder of its run, or "
+            "a file of `hparse pack`"
+        )
     try:
         return safetensors.safe_open(file, framework="numpy")
     except safetensors.SafetensorError as error:

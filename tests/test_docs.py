@@ -27,6 +27,7 @@ PAGES = (
     "docs/datasets.md",
     "docs/weights.md",
     "docs/export.md",
+    "docs/engines.md",
     "docs/training.md",
     "docs/serving.md",
     "experiments/README.md",

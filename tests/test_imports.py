@@ -26,6 +26,7 @@ ORDER = (
     "coco",
     "data",
     "models",
+    "engines",
     "losses",
     "sharding",
     "workdir",

@@ -72,6 +72,13 @@ def test_weights_of_others_are_referred_to_their_verb(tmp_path):
         read_header(file)
 
 
+@pytest.mark.parametrize("name", ["parser.onnx", "parser.stablehlo"])
+def test_an_exported_parser_is_not_a_workdir(tmp_path, name):
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(InputError, match=f"{name}: an exported parser, .*; give the folder of its"):
+        read_header(tmp_path / name)
+
+
 def test_a_header_that_lacks_an_entry_is_refused(tmp_path):
     write_packed(tmp_path / "a.safetensors", {"config": {}}, {"kernel": np.zeros((2, 2))})
     with pytest.raises(InputError, match="its header is not whole"):

@@ -75,6 +75,8 @@ def main(argv: list[str]) -> None:
         flip=values.flip,
         max_side=None,
         consistent=values.consistent,
+        engine=values.engine,
+        precision=values.precision,
     )
     score = functools.partial(
         evaluate_split,
@@ -127,6 +129,7 @@ def table(report: dict) -> str:
     views += " with flip" if report["flip"] else ""
     views += f" of photos with longer side {report['side']}" if report["side"] else ""
     views += ", consistent" if report["consistent"] else ""
+    views += f", {report['engine']} {report['precision']}"
     lines = [
         f"{report['dataset']} {report['split']}, step {report['step']}, {report['images']} photos, "
         f"{views}; in %"

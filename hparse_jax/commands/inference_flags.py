@@ -4,6 +4,7 @@ from absl import flags
 
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.engines.choose import ENGINES, PRECISIONS
 from hparse_jax.errors import InputError
 
 
@@ -38,6 +39,21 @@ def define_parser_flags() -> None:
         False,
         "Label maps of all levels that agree: the most probable path of the hierarchy at every "
         "pixel.",
+    )
+
+    flags.DEFINE_enum(
+        "engine",
+        "jax",
+        ENGINES,
+        "The runtime of the network; onnxruntime and openvino are extras. auto: OpenVINO on a CPU "
+        "when it is installed, otherwise JAX.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "auto",
+        PRECISIONS,
+        "What the network computes in. auto: in JAX what config.model.dtype says, in OpenVINO "
+        "bfloat16 where the CPU has it, in onnxruntime float32.",
     )
 
 

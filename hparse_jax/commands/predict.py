@@ -104,6 +104,8 @@ def main(argv: list[str]) -> int:
         side=inference_flags.side(),
         max_side=values.max_side,
         consistent=values.consistent,
+        engine=values.engine,
+        precision=values.precision,
     )
     if not isinstance(predictor, Predictor):
         predictor(argv)  # an imported backbone, which refuses photographs

@@ -60,6 +60,8 @@ def main(argv: list[str]) -> int:
             flip=values.flip,
             side=side,
             consistent=values.consistent,
+            engine=values.engine,
+            precision=values.precision,
             buckets_of=few_buckets,
         )
         if not isinstance(predictor, Predictor):
@@ -67,6 +69,8 @@ def main(argv: list[str]) -> int:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{port}")
+        if values.engine != "jax":
+            say(f"the network runs in {predictor.engine}, {predictor.precision}")
         if host not in _LOCAL and token is None:
             say(f"whoever reaches {shown} can use it; --token=... keeps others out")
         limits = serving.Limits(

@@ -61,7 +61,8 @@ def evaluate(
     batch_size: int | None = None,
 ) -> dict:
     """The scores of every level at original image size: {"step", "scales", "flip", "side",
-    "consistent", "images", "levels"} and the analyses that `groups` belong to.
+    "consistent", "engine", "precision", "images", "levels"} and the analyses that `groups` belong
+    to.
 
     One confusion matrix a level over all photographs, (id, image, leaf labels) each, of all
     processes. groups: subsets whose leaf scores are reported, too. common: the classes that

@@ -62,7 +62,8 @@ class MultiScalePredictor:
     model, variables, config, hierarchy: of the run, hierarchy with the levels that the model
     predicts. scales: of the photo, 1.0 is its own size; flip: every scale also mirrored.
     consistent: label maps of the most probable path of the tree instead of each level's own best
-    node (see `consistent_labels`).
+    node (see `consistent_labels`). engine, precision: as `choose` returns them; engines but JAX
+    compute the network on the CPU, and precision is theirs alone.
     """
 
     def __init__(
@@ -74,10 +75,18 @@ class MultiScalePredictor:
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
         consistent: bool = False,
+        engine: str = "jax",
+        precision: str = "float32",
     ):
         self._mesh = data_mesh(jax.local_devices())
-        self._model = model
-        self._variables = jax.device_put(jax.device_get(variables), replicated(self._mesh))
+        if engine == "jax":
+            variables = jax.device_put(jax.device_get(variables), replicated(self._mesh))
+            self._network = functools.partial(_logits_and_gates, model, variables)
+        else:
+            from hparse_jax.engines.onnx_network import OnnxNetwork  # here: onnx is an extra
+
+            function = functools.partial(_logits_and_gates, model)
+            self._network = OnnxNetwork(function, variables, engine, precision, len(scales))
         self._input = (tuple(config.mean), tuple(config.std), config.channels)
         self._views = tuple(
             View(s, m) for s in scales for m in ((False, True) if flip else (False,))
@@ -89,7 +98,7 @@ class MultiScalePredictor:
         self._parents = self._tree if consistent else None
 
     def consistently(self, consistent: bool) -> "MultiScalePredictor":
-        """The same with `consistent` set so; variables and networks are shared."""
+        """The same with `consistent` set so; the network is shared."""
         other = copy.copy(self)
         other._parents = self._tree if consistent else None
         return other
@@ -101,9 +110,9 @@ class MultiScalePredictor:
     def __call__(self, batch: Batch) -> Prediction:
         """Parses a batch, whose length must be a multiple of the number of devices.
 
-        Returns before the device is done. Neither the colours outside the photos nor the size of
-        the bucket have an influence, the latter if the network's layers leave out padding, as
-        CNIF's do.
+        In JAX it returns before the device is done. Neither the colours outside the photos nor the
+        size of the bucket have an influence, the latter if the network's layers leave out padding,
+        as CNIF's do.
         """
         images, sizes, output_sizes = jax.device_put(
             (batch.images, batch.sizes, batch.output_sizes), batch_sharding(self._mesh)
@@ -111,7 +120,7 @@ class MultiScalePredictor:
         outputs = []
         for view in self._views:
             shown, inside = _show(images, sizes, view=view, preprocessing=self._input)
-            outputs.append(_logits_and_gates(self._model, self._variables, shown, inside))
+            outputs.append(self._network(shown, inside))
         logits = tuple(zip(*(fused for fused, _ in outputs), strict=True))
         buckets = {"bucket": images.shape[1:3], "output_bucket": batch.output_bucket}
         labels = _label_maps(

@@ -5,6 +5,7 @@ maps; parsing files, scoring a split and writing a submission all read from it.
 """
 
 import copy
+import dataclasses
 import functools
 import logging
 import math
@@ -22,12 +23,13 @@ from jaxtyping import Array, Float, UInt8
 from hparse_jax.checkpoint import load_backbone, load_run
 from hparse_jax.config import Config
 from hparse_jax.data.buckets import Size, group_by_bucket, tight_buckets
+from hparse_jax.engines.choose import choose
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
 from hparse_jax.inference.result import Result
-from hparse_jax.models.build import NETWORKS, build_backbone, build_model, levels_of
+from hparse_jax.models.build import NETWORKS, build_backbone, build_model, compute_dtype, levels_of
 from hparse_jax.selfcheck import check_compiler
 from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
 
@@ -46,7 +48,11 @@ class Predictor:
     too, but a large photo as `training_side` says. max_side: the longest side in pixels at which
     label maps are made; those of a larger photo are brought to its size (None: no limit).
     consistent: the most probable path of the tree for every pixel (see `consistent_labels`).
-    buckets_of: see `group_by_bucket`; a program is compiled for every pair of buckets.
+    buckets_of: see `group_by_bucket`; a program is compiled for every pair of buckets. engine: the
+    runtime of the network, of `ENGINES`; precision: what it computes in, of `PRECISIONS`; "auto" as
+    in `choose`, in JAX what the config says. Everything but the network is computed in JAX.
+
+    Raises InputError for an engine that is not installed and a precision that it does not have.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class Predictor:
         max_side: int | None = MAX_SIDE,
         consistent: bool = False,
         buckets_of: Callable[[Size, Size], tuple[Size, Size]] = tight_buckets,
+        engine: str = "jax",
+        precision: str = "auto",
     ):
         self.config, self.step, self.flip, self.consistent = config, step, flip, consistent
         self.side = config.eval_side if side is None else side
@@ -74,17 +82,32 @@ class Predictor:
         self.large = math.inf if side == 0 else max(config.crop) / min(_scales(config))
         self._announced = set()
         check_compiler()
+        on_cpu = jax.default_backend() == "cpu"
+        own = compute_dtype(config.model)
+        self.engine, self.precision = choose(engine, precision, own, on_cpu)
+        # what another runtime rounds is its matter
+        dtype = self.precision if self.engine == "jax" else "float32"
+        if dtype != own:
+            self._model = model.clone(config=dataclasses.replace(model.config, dtype=dtype))
         self._multiscale = MultiScalePredictor(
-            model, variables, config, self.hierarchy, self.scales, flip, consistent
+            self._model,
+            variables,
+            config,
+            self.hierarchy,
+            self.scales,
+            flip,
+            consistent,
+            self.engine,
+            self.precision,
         )
         # a batch pays on an accelerator; on a CPU it would only be padded
-        accelerated = jax.default_backend() != "cpu"
+        accelerated = self.engine == "jax" and not on_cpu
         self.batch_size = 8 * jax.local_device_count() if accelerated else 1
 
     @property
     def settings(self) -> dict:
         """What reports say about how label maps were made; ready for JSON."""
-        names = ("step", "scales", "flip", "side", "consistent")
+        names = ("step", "scales", "flip", "side", "consistent", "engine", "precision")
         return {name: getattr(self, name) for name in names} | {"scales": list(self.scales)}
 
     @typing.overload
@@ -195,6 +218,7 @@ class Predictor:
 
         images: float32 [b, h, w, 3], as `normalise` makes them with the config's mean, std and
         channels; sides 16 k + 1 keep the grid aligned. Raises InputError for another type or shape.
+        Always computed in JAX, as `features` are.
         The fused logits go by the level's name, e.g. "parts", what was fused into them by
         "parts/direct", "parts/top_down" and "parts/bottom_up". Auxiliary maps have names of their
         own. The released network's are level1, level2, level3 and aux.
@@ -250,8 +274,8 @@ def load_parser(
     workdir_or_file: the run's folder, one checkpoint in it (DIR/checkpoints/STEP), or a file that
     `hparse pack` made; None: the parser that comes with the package, which says in a line what it
     is (logger "hparse_jax"). step: of the checkpoint, default the last. options: scales, flip,
-    side, max_side and consistent of `Predictor`. Raises InputError when there is no such run or
-    checkpoint.
+    side, max_side, consistent, engine and precision of `Predictor`. Raises InputError when there is
+    no such run or checkpoint.
     """
     workdir = SHIPPED if workdir_or_file is None else workdir_or_file
     path = pathlib.Path(workdir)

@@ -1,4 +1,4 @@
-"""ONNX files. The only module that imports onnxruntime; the packages of the extra `export`."""
+"""ONNX files. The packages of the extra `export`."""
 
 import json
 import pathlib
@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from hparse_jax.engines.onnx_convert import to_graph, to_model
 from hparse_jax.errors import InputError
-from hparse_jax.interop.onnx_convert import IR_VERSION, OPSET, to_graph
 
 
 def write(file: pathlib.Path, function: Callable, metadata: dict) -> None:
@@ -28,10 +28,8 @@ def write(file: pathlib.Path, function: Callable, metadata: dict) -> None:
         graph = to_graph(function, inputs, metadata["outputs"], metadata["package"])
     except NotImplementedError as error:
         raise InputError(f"not to be had as ONNX ({error}); export to stablehlo") from error
-    model = onnx.helper.make_model(
+    model = to_model(
         graph,
-        ir_version=IR_VERSION,
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         producer_name=metadata["package"],
         producer_version=metadata["version"],
         doc_string=metadata["note"],

@@ -116,8 +116,12 @@ def initial_variables(model: nn.Module, seed: int) -> dict:
     return {"batch_stats": {}, **variables}  # a network without batch norm has none
 
 
+def compute_dtype(config: ModelConfig) -> str:
+    """What the network of this config computes in: "float32" or "bfloat16"."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
 def _resolved(config: ModelConfig) -> ModelConfig:
-    dtype = config.dtype
-    if dtype == "auto":
-        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return dataclasses.replace(config, dtype=dtype)
+    return dataclasses.replace(config, dtype=compute_dtype(config))

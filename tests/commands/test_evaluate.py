@@ -10,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from command_line import hparse
 from PIL import Image
 from raw_folders import jpeg, png, write
 
@@ -114,6 +115,7 @@ def test_the_flags_land_in_the_json(report):
     _, tree, printed = report
     (parts,) = tree["levels"]
     assert (tree["scales"], tree["side"], tree["consistent"]) == ([0.75], 65, True)
+    assert (tree["engine"], tree["precision"]) == ("jax", "float32")
     counts = {name: entry["images"] for name, entry in tree["factors"].items()}
     assert counts == {"all": 3, "occlusion": 1, "full-body": 2, "upper-body": 0, "head-missed": 1}
     derived = {name: entry["derived"] for name, entry in tree["factors"].items()}
@@ -149,6 +151,14 @@ def test_input_sizes_are_scored_at_one_scale(report, workdir):
 )
 def test_wrong_flags_are_refused_in_one_line(workdir, flag, message):
     assert message in evaluate(workdir, flag, code=1)
+
+
+def test_a_precision_that_an_engine_lacks_is_named(workdir):
+    done = hparse(
+        "evaluate", f"--workdir={workdir}", "--engine=onnxruntime", "--precision=bfloat16"
+    )
+    message = "precision=bfloat16: onnxruntime has none on CPUs; give float32, or engine jax"
+    assert (done.returncode, done.stderr) == (1, f"hparse evaluate: {message}\n")
 
 
 def test_a_list_of_another_split_is_refused(workdir, tmp_path):
@@ -246,12 +256,12 @@ def test_the_printed_table_has_every_class_and_mean():
     matrix = np.array([[70, 5, 5], [2, 6, 2], [0, 1, 9]])
     level = {"name": "parts", **segmentation_scores(matrix, ["background", "left", "right"])}
     report = {"dataset": "three", "split": "val", "step": 7, "images": 2, "scales": [0.5, 1.0]}
-    lines = table(
-        {**report, "flip": True, "side": 513, "consistent": True, "levels": [level]}
-    ).splitlines()
+    report |= {"flip": True, "side": 513, "consistent": True}
+    report |= {"engine": "openvino", "precision": "bfloat16", "levels": [level]}
+    lines = table(report).splitlines()
     assert lines[0] == (
         "three val, step 7, 2 photos, scales 0.5, 1 with flip of photos with longer side 513, "
-        "consistent; in %"
+        "consistent, openvino bfloat16; in %"
     )
     rows = {
         line.rsplit(maxsplit=n)[0].strip(): line.split()[-n:]

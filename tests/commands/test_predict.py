@@ -59,9 +59,10 @@ def test_the_flags_reach_the_parser(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(command, "load_parser", load)
     flags = ("--scales=0.5,1", "--flip", "--side=65", "--consistent", "--max_side=99", "--step=0")
+    flags += ("--engine=openvino", "--precision=bfloat16")
     hparse("predict", f"--workdir={folder / 'run'}", f"--output={tmp_path}", *flags)
     values = {"scales": (0.5, 1.0), "flip": True, "side": 65, "consistent": True, "max_side": 99}
-    assert asked == {**values, "step": 0}
+    assert asked == {**values, "step": 0, "engine": "openvino", "precision": "bfloat16"}
 
 
 def test_a_split_is_parsed_into_a_zip_that_is_named(folder, tmp_path):

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from hparse_jax.interop.onnx_convert import IR_VERSION, OPSET, to_graph
+from hparse_jax.engines.onnx_convert import to_graph, to_model
 
 RNG = np.random.default_rng(0)
 X, Y = (np.float32(RNG.normal(0, 1, (2, 9, 7, 6))) for _ in range(2))
@@ -73,9 +73,7 @@ def convert(function, *inputs):
         for i, x in enumerate(inputs)
     }
     names = sorted(jax.eval_shape(function, *shapes.values()), reverse=True)
-    graph = to_graph(function, shapes, names, "test")
-    opset = onnx.helper.make_opsetid("", OPSET)
-    model = onnx.helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
+    model = to_model(to_graph(function, shapes, names, "test"))
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -10,6 +10,7 @@ parsers that onnxruntime refuses.
 
 import itertools
 import math
+import pathlib
 from collections.abc import Callable, Sequence
 
 import jax
@@ -18,7 +19,7 @@ import onnx
 from jax.extend import core
 from onnx import helper
 
-from hparse_jax.interop.onnx_graph import Graph, Tensor, Value, tensor
+from hparse_jax.engines.onnx_graph import Graph, Tensor, Value, tensor
 
 OPSET = 18  # of 2022: what current runtimes read; reductions take their axes as an input from it on
 IR_VERSION = 8
@@ -52,16 +53,27 @@ _REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_sum
 
 
 def to_graph(
-    function: Callable, inputs: dict[str, jax.ShapeDtypeStruct], outputs: Sequence[str], name: str
+    function: Callable,
+    inputs: dict[str, jax.ShapeDtypeStruct],
+    outputs: Sequence[str],
+    name: str,
+    known: Sequence = (),
+    weights: pathlib.Path | None = None,
 ) -> onnx.GraphProto:
     """The graph of a function of these inputs, in their order, that returns a dict of arrays.
 
-    outputs: the dict's keys in the order in which the graph is to have them. Raises
-    NotImplementedError for a primitive that has no rule here.
+    outputs: the dict's keys in the order in which the graph is to have them. known: trees of NumPy
+    arrays, arguments before the inputs that become constants; unlike arrays that the function
+    closes over, JAX does not copy them. weights: see `Graph`. Raises NotImplementedError for a
+    primitive that has no rule here.
     """
-    closed, result = jax.make_jaxpr(function, return_shape=True)(*inputs.values())
-    graph = Graph()
-    arguments = [tensor(name, x.shape) for name, x in inputs.items()]
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tuple(known))
+    closed, result = jax.make_jaxpr(function, return_shape=True)(*shapes, *inputs.values())
+    graph = Graph(weights)
+    arguments = [
+        *jax.tree.leaves(tuple(known)),
+        *(tensor(name, x.shape) for name, x in inputs.items()),
+    ]
     # a dict's leaves come in the order of its sorted keys
     values = dict(zip(sorted(result), _run(graph, closed, arguments), strict=True))
     for key in outputs:
@@ -74,6 +86,12 @@ def to_graph(
         [_description(key, result[key]) for key in outputs],
         constants,
     )
+
+
+def to_model(graph: onnx.GraphProto, **described: str) -> onnx.ModelProto:
+    """The model of a graph. described: producer_name and other fields of it."""
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset], **described)
 
 
 def _description(name: str, x: jax.ShapeDtypeStruct) -> onnx.ValueInfoProto:

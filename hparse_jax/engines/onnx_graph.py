@@ -10,6 +10,7 @@ Two things are put off until an operation needs them, as most never do:
 import dataclasses
 import hashlib
 import math
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,6 +33,9 @@ class Tensor:
 
 Value = Tensor | np.ndarray  # depends on the inputs, or is known
 
+_INLINE = 1024  # bytes; smaller constants stay in the graph
+_PAGE = 4096  # where a runtime can map a constant
+
 
 def tensor(name: str, shape: Sequence[int]) -> Tensor:
     """A tensor that lies in the graph as JAX sees it."""
@@ -41,10 +45,12 @@ def tensor(name: str, shape: Sequence[int]) -> Tensor:
 class Graph:
     """Nodes in the order of their computation, none twice; constants by a hash.
 
-    Methods return tensors, or arrays where everything is known.
+    Methods return tensors, or arrays where everything is known. weights: a new file for the large
+    constants, which then never are in memory together; a model finds it in its own folder.
     """
 
-    def __init__(self):
+    def __init__(self, weights: pathlib.Path | None = None):
+        self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
         self._made: dict[tuple, str] = {}
         self._constants: dict[bytes, onnx.TensorProto] = {}
@@ -78,10 +84,27 @@ class Graph:
 
     def _constant(self, x: np.ndarray) -> str:
         x = np.asarray(x, order="C")
-        key = hashlib.sha256(f"{x.dtype} {x.shape} ".encode() + x.tobytes()).digest()
+        digest = hashlib.sha256(f"{x.dtype} {x.shape} ".encode())
+        digest.update(x.data)
+        key = digest.digest()
         if key not in self._constants:
-            self._constants[key] = numpy_helper.from_array(x, f"c{len(self._constants)}")
+            name, outside = f"c{len(self._constants)}", self._weights and x.nbytes > _INLINE
+            make = self._written if outside else numpy_helper.from_array
+            self._constants[key] = make(x, name)
         return self._constants[key].name
+
+    def _written(self, x: np.ndarray, name: str) -> onnx.TensorProto:
+        """The constant as a place in the file of weights."""
+        with self._weights.open("ab") as file:
+            file.write(bytes(-file.tell() % _PAGE))
+            place = {"location": self._weights.name, "offset": file.tell(), "length": x.nbytes}
+            file.write(x.data)
+        kind = helper.np_dtype_to_tensor_dtype(x.dtype)
+        made = onnx.TensorProto(name=name, data_type=kind, dims=x.shape)
+        made.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in place.items():
+            made.external_data.add(key=key, value=str(value))
+        return made
 
     # Layout
 
