@@ -1,6 +1,7 @@
 """The state before training, and one optimiser step."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 
@@ -25,17 +26,19 @@ from hparse_jax.training.optimizer import learning_rate, make_optimizer, scaled_
 
 def create_state(model: nn.Module, config: Config, mesh: Mesh, total_steps: int) -> TrainState:
     """The state before the first step, replicated over the mesh."""
-
-    def create():
-        variables = initial_variables(model, config.seed)
-        new_layers = NETWORKS[config.model.name].new_layers
-        optimizer = make_optimizer(config.optimizer, total_steps, new_layers)
-        optimizer = optimizer.init(variables["params"])
-        # before the first step there is nothing to average
-        average = jax.tree.map(jnp.zeros_like, variables) if config.ema else None
-        return TrainState(jnp.zeros((), jnp.int32), variables, optimizer, average)
-
+    create = functools.partial(initial_state, model, config, total_steps)
     return jax.jit(create, out_shardings=replicated(mesh))()
+
+
+def initial_state(model: nn.Module, config: Config, total_steps: int) -> TrainState:
+    """The state before the first step, to be traced."""
+    variables = initial_variables(model, config.seed)
+    new_layers = NETWORKS[config.model.name].new_layers
+    optimizer = make_optimizer(config.optimizer, total_steps, new_layers)
+    # before the first step there is nothing to average
+    average = jax.tree.map(jnp.zeros_like, variables) if config.ema else None
+    optimizer_state = optimizer.init(variables["params"])
+    return TrainState(jnp.zeros((), jnp.int32), variables, optimizer_state, average)
 
 
 def make_train_step(
