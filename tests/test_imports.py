@@ -31,6 +31,7 @@ ORDER = (
     "workdir",
     "checkpoint",
     "summary",
+    "doctor",
     "inference",
     "training",
     "interop",
