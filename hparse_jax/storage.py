@@ -1,4 +1,4 @@
-"""Files that are whole or absent, names that stay in their folder, read-ahead, Python files."""
+"""Files that are whole or absent, names of files, read-ahead, Python files."""
 
 import collections
 import contextlib
@@ -44,6 +44,12 @@ def check_folder(path: pathlib.Path, argument: str) -> None:
     for folder in (path, *path.parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{argument}: {folder} is a file; give the path of a folder")
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path for a message of one line: newlines, undecodable bytes and the like are escaped."""
+    text = os.fspath(path)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def is_safe_name(name: str) -> bool:

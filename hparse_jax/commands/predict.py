@@ -5,9 +5,11 @@ import os
 import pathlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 
 from absl import flags
+from PIL import Image
 
 from hparse_jax.commands import inference_flags
 from hparse_jax.errors import InputError, UsageError
@@ -90,6 +92,8 @@ def main(argv: list[str]) -> int:
     if not 0 <= values.smooth < 1:
         raise InputError(f"--smooth={values.smooth}: give a share from 0, below 1, e.g. 0.5")
     _check_usage(argv)
+    # Pillow warns of half the pixels that it refuses; memory is for the user to judge
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     if values.output != "-":
         check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
     scales = inference_flags.scales()
