@@ -22,6 +22,7 @@ from hparse_jax.data.raw.source import Layout, Source
 from hparse_jax.data.report import draw_report, require_matplotlib
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, get_hierarchy
+from hparse_jax.integrity import seal
 from hparse_jax.lock import sole_writer
 
 DATASETS: dict[str, Layout] = {
@@ -201,6 +202,8 @@ def write_dataset(
                     f", {len(tally.bad)} bad); every split needs one at least"
                 )
         write_info(unfinished, name, infos, _metadata(source, tallies))
+        # ArrayRecord files hold checksums of their own, which every reading verifies
+        seal(unfinished, [path.name for path in unfinished.glob("*.json")])
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -61,8 +61,8 @@ def find_photos(
         folder = name if is_folder else name.parent
         if os.path.realpath(output) == os.path.realpath(folder):
             raise InputError(
-                f"output={printable(output)} is the photographs' own folder, where a later call would parse "
-                "the results, too; give another one"
+                f"output={printable(output)} is the photographs' own folder, where a later call "
+                "would parse the results, too; give another one"
             )
         away = pathlib.Path(os.path.realpath(output))
         inside = files_under(name, away, SUFFIXES) if is_folder else [name]
