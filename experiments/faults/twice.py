@@ -70,7 +70,7 @@ def main() -> int:
     for code, output in zip(codes, outputs, strict=True):
         if code:
             print(output[-500:])
-    good.append(same and all(c == 0 or one_line(o, "predict") for c, o in zip(codes, outputs)))
+    good.append(same and codes == [0, 0])
 
     workdir = folder / "stale"
     command = training(options.folder, workdir, steps=STEPS)
