@@ -29,6 +29,7 @@ PAGES = (
     "docs/export.md",
     "docs/training.md",
     "docs/serving.md",
+    "docs/reliability.md",
     "experiments/README.md",
 )
 

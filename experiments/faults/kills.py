@@ -3,9 +3,9 @@
     python experiments/faults/kills.py --folder=/tmp/faults --kills=200
 
 The workdir is emptied when its run is finished: a kill falls on an import, a compilation, a step, a
-save or a restore, in the last 70 % of the time that a run takes. The process group is killed, so that workers die, too. Wanted: every
-rerun exits as it should, and the losses of every finished run are those of a run that was left
-alone, bit for bit.
+save or a restore, in the last 70 % of the time that a run takes. The process group is killed, so
+that workers die, too. Wanted: every rerun exits as it should, and the losses of every finished run
+are those of a run that was left alone, bit for bit.
 """
 
 import json
@@ -64,7 +64,7 @@ def main() -> int:
     row(
         "kill -9 of training",
         kills=kills,
-        after_a_save_of_the_same_start=after_a_save,
+        with_checkpoints_since_the_kill_before=after_a_save,
         runs_finished=finished + 1,
         not_as_alone=len(problems),
     )
