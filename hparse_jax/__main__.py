@@ -30,6 +30,7 @@ VERBS = {
     "predict": "parse photographs and folders of photographs",
     "pack": "make one file of a trained parser",
     "info": "show what a trained parser is: classes, training, scores, size, cost",
+    "doctor": "look at this machine: devices, versions, precision, free room, speed",
     "configs": "list the configs that come with the package",
     "export": "write a trained parser as ONNX or StableHLO, for other runtimes",
     "benchmark": "measure speed and memory on this machine",

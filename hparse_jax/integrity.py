@@ -3,18 +3,20 @@
 import hashlib
 import json
 import pathlib
+from collections.abc import Sequence
 
 from hparse_jax.storage import write_json
 
 SEAL = "checksums.json"
 
 
-def seal(folder: pathlib.Path) -> None:
+def seal(folder: pathlib.Path, names: Sequence[str] | None = None) -> None:
     """Writes the SHA-256 of every file in the folder and below into checksums.json.
 
-    Does nothing where the folder is gone by now.
+    names: of these files in the folder alone. Does nothing where the folder is gone by now.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = folder.rglob("*") if names is None else (folder / name for name in names)
+    files = sorted(path for path in found if path.is_file())
     sums = {path.relative_to(folder).as_posix(): _sum(path) for path in files}
     if sums:
         write_json(folder / SEAL, {name: sums[name] for name in sums if name != SEAL})

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hparse_jax.hierarchy import IGNORE
 
 OPACITY = 0.6  # of the colours blended over the photo
+_ROWS = 256  # an overlay is made in strips of this many rows, which bounds its memory
 
 
 def label_png(
@@ -42,13 +43,19 @@ def overlay(
     opacity: float | int = OPACITY,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with every foreground pixel blended with its node's colour, outlines in white."""
-    foreground = (labels > 0) & (labels < len(palette))
-    colours = palette[np.where(foreground, labels, 0)]
-    blended = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
-    blended = np.where(foreground[..., None], blended, image)
-    edge = np.diff(labels, axis=0, prepend=labels[:1]) != 0
-    edge |= np.diff(labels, axis=1, prepend=labels[:, :1]) != 0
-    blended[edge] = blended[edge] // 2 + 127
+    blended = np.empty_like(image)
+    for top in range(0, len(labels), _ROWS):
+        rows = slice(top, top + _ROWS)
+        own = labels[rows]
+        above = np.concatenate([labels[max(0, top - 1)][None], own[:-1]])
+        foreground = (own > 0) & (own < len(palette))
+        colours = palette[np.where(foreground, own, 0)]
+        mixed = cv2.addWeighted(image[rows], 1 - opacity, colours, opacity, 0)
+        np.copyto(mixed, image[rows], where=~foreground[..., None])
+        edge = own != above
+        edge[:, 1:] |= own[:, 1:] != own[:, :-1]
+        mixed[edge] = mixed[edge] // 2 + 127
+        blended[rows] = mixed
     return blended
 
 

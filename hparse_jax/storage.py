@@ -1,4 +1,4 @@
-"""Files that are whole or absent, names that stay in their folder, read-ahead, Python files."""
+"""Files that are whole or absent, names of files, read-ahead, Python files."""
 
 import collections
 import contextlib
@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import runpy
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,13 +18,18 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A temporary path beside `path` that replaces it when the block ends without an error.
 
     Makes the folder when needed; after an error nothing is left behind and `path` is as it was.
+    Of several processes that write the same path, the last one that ends wins.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is not None and os.fspath(error.filename) == str(unfinished):
+            error.filename = str(path)  # the name that the user knows
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -44,6 +50,12 @@ def check_folder(path: pathlib.Path, argument: str) -> None:
     for folder in (path, *path.parents):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{argument}: {folder} is a file; give the path of a folder")
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path for a message of one line: newlines, undecodable bytes and the like are escaped."""
+    text = os.fspath(path)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def is_safe_name(name: str) -> bool:

@@ -1,6 +1,7 @@
 """The folder of a run: config.json, hierarchy.json, metrics.jsonl and checkpoints/STEP.
 
 A folder of an imported backbone holds backbone.json instead of the first two, and one checkpoint.
+Settings are sealed by checksums.json beside them; a folder of an earlier version has none.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import pathlib
 from hparse_jax.config import Config, ModelConfig, flat, from_json, validate
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, hierarchy_from_json
+from hparse_jax.integrity import SEAL, find_damage, seal
 from hparse_jax.models.build import BACKBONES, NETWORKS
 from hparse_jax.packed import SUFFIX, read_header
 from hparse_jax.storage import check_folder, write_json
@@ -98,7 +100,7 @@ def read_settings(workdir: str | os.PathLike) -> tuple[Config, Hierarchy]:
             f"{folder}: holds an imported backbone, which parses nothing by itself; train a parser "
             "from it with config.init_from"
         )
-    return settings_from_json(folder, *(_read(folder, name) for name in _SETTINGS))
+    return settings_from_json(folder, *_read(folder, _SETTINGS))
 
 
 def settings_from_json(
@@ -119,7 +121,7 @@ def settings_from_json(
 def read_backbone(folder: str | os.PathLike) -> BackboneSettings:
     """The settings of an imported backbone. Raises InputError when they are not there."""
     folder = pathlib.Path(folder)
-    tree = _read(folder, _BACKBONE)
+    (tree,) = _read(folder, (_BACKBONE,))
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
         model = from_json(tree["model"], ModelConfig, "model")
@@ -134,15 +136,13 @@ def write_settings(folder: str | os.PathLike, config: Config, hierarchy: Hierarc
     """Writes config.json and hierarchy.json; data_dir as an absolute path, so that the run can be
     used from any folder."""
     config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
-    for name, tree in zip(
-        _SETTINGS, (dataclasses.asdict(config), hierarchy.to_json()), strict=True
-    ):
-        write_json(pathlib.Path(folder) / name, tree)
+    trees = (dataclasses.asdict(config), hierarchy.to_json())
+    _write(pathlib.Path(folder), dict(zip(_SETTINGS, trees, strict=True)))
 
 
 def write_backbone(folder: str | os.PathLike, settings: BackboneSettings) -> None:
     """Writes backbone.json."""
-    write_json(pathlib.Path(folder) / _BACKBONE, dataclasses.asdict(settings))
+    _write(pathlib.Path(folder), {_BACKBONE: dataclasses.asdict(settings)})
 
 
 def check_new(folder: str | os.PathLike) -> None:
@@ -190,15 +190,29 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
         )
 
 
-def _read(folder: pathlib.Path, name: str) -> dict:
-    if not (folder / name).is_file():
+def _write(folder: pathlib.Path, trees: dict[str, dict]) -> None:
+    (folder / SEAL).unlink(missing_ok=True)  # killed from here on, the folder is not sealed
+    for name, tree in trees.items():
+        write_json(folder / name, tree)
+    seal(folder, tuple(trees))
+
+
+def _read(folder: pathlib.Path, names: tuple[str, ...]) -> list[dict]:
+    trees = []
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder}: not a workdir (no {name}); give the one of a run, or restore the file"
+            )
+        try:
+            trees.append(json.loads((folder / name).read_bytes()))
+        except ValueError as error:
+            raise InputError(f"{folder / name}: not JSON ({error}); restore the file") from error
+    if problem := find_damage(folder):  # JSON that is read can still say something else
         raise InputError(
-            f"{folder}: not a workdir (no {name}); give the one of a run, or restore the file"
+            f"{problem}; restore the file, or, if you edited it yourself, remove {folder / SEAL}"
         )
-    try:
-        return json.loads((folder / name).read_text())
-    except ValueError as error:
-        raise InputError(f"{folder / name}: not JSON ({error}); restore the file") from error
+    return trees
 
 
 def _damaged(folder: pathlib.Path, names: str, error: Exception) -> InputError:

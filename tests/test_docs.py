@@ -30,6 +30,7 @@ PAGES = (
     "docs/engines.md",
     "docs/training.md",
     "docs/serving.md",
+    "docs/reliability.md",
     "experiments/README.md",
 )
 

@@ -32,6 +32,7 @@ ORDER = (
     "workdir",
     "checkpoint",
     "summary",
+    "doctor",
     "inference",
     "training",
     "interop",

@@ -47,6 +47,15 @@ def test_of_one_part_only_its_files_and_those_on_top_are_read(folder):
     assert find_damage(folder, "a") is not None
 
 
+def test_only_the_named_files_are_sealed(folder):
+    seal(folder, ["top", "later"])
+    assert list(json.loads((folder / SEAL).read_text())) == ["top"]
+    (folder / "b/z").unlink()
+    assert find_damage(folder) is None
+    (folder / "top").write_bytes(b"")
+    assert find_damage(folder) is not None
+
+
 def test_a_folder_without_a_seal_counts_as_whole_and_a_broken_seal_does_not(folder, tmp_path):
     for text in ("{", "[1]", "7"):
         (folder / SEAL).write_text(text)

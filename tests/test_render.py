@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hparse_jax import render
 from hparse_jax.hierarchy import get_hierarchy
 from hparse_jax.render import contact_sheet, label_png, overlay, with_legend
 
@@ -35,6 +36,23 @@ def test_an_overlay_leaves_the_background_and_tints_the_rest():
     red, green, _ = shown[10, 10].tolist()
     assert red > 150
     assert green < 60
+
+
+def test_an_overlay_has_one_outline_from_its_first_row_to_its_last(monkeypatch):
+    """Compared with the whole picture at once; strips of seven rows meet at every sort of row."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (31, 20, 3), np.uint8)
+    labels = np.kron(rng.integers(0, 4, (8, 5), np.uint8), np.ones((4, 4), np.uint8))[:31]
+    palette = rng.integers(0, 256, (3, 3), np.uint8)  # label 3 has no colour
+    monkeypatch.setattr(render, "_ROWS", 7)
+    shown = overlay(photo, labels, palette, 0.5)
+    tinted = np.isin(labels, (1, 2))
+    colours = np.float64(palette[np.where(tinted, labels, 0)])
+    plain = np.where(tinted[..., None], (photo + colours) / 2, photo)
+    padded = np.pad(labels, ((1, 0), (1, 0)), mode="edge")
+    edge = (labels != padded[:-1, 1:]) | (labels != padded[1:, :-1])
+    expected = np.where(edge[..., None], plain // 2 + 127, plain)
+    np.testing.assert_allclose(shown, expected, atol=1)
 
 
 @pytest.mark.parametrize("size", [(40, 24), (600, 400), (2400, 3000)])

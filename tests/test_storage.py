@@ -1,3 +1,4 @@
+import errno
 import json
 import pathlib
 import threading
@@ -38,6 +39,28 @@ def test_a_failed_replacement_keeps_the_old_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_two_writers_of_one_file_leave_it_whole(tmp_path):
+    with replacing(tmp_path / "x") as first, replacing(tmp_path / "x") as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second, longer")
+        assert first.read_bytes() == b"first"
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"first"]
+
+
+def test_names_may_be_as_long_as_the_file_system_takes(tmp_path):
+    write_bytes(tmp_path / ("x" * 255), b"data")
+    with pytest.raises(OSError, match="too long") as caught:
+        write_bytes(tmp_path / ("x" * 256), b"data")
+    assert caught.value.errno == errno.ENAMETOOLONG
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path):
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    with pytest.raises(OSError, match="x") as caught:
+        write_bytes(tmp_path / "x", b"data")  # a folder
+    assert "unfinished" not in str(caught.value.filename)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from hparse_jax import workdir
 from hparse_jax.config import Config, LossConfig, ModelConfig
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.integrity import SEAL
+from hparse_jax.storage import write_json
 from hparse_jax.workdir import (
     BackboneSettings,
     check_new,
@@ -63,6 +65,7 @@ def test_a_backbone_from_before_classifiers_has_none(tmp_path):
     tree = json.loads((tmp_path / "backbone.json").read_text())
     del tree["classifier"], tree["model"]["input_scales"], tree["model"]["attention_stride"]
     (tmp_path / "backbone.json").write_text(json.dumps(tree))
+    (tmp_path / SEAL).unlink()
     assert read_backbone(tmp_path) == dataclasses.replace(settings, classifier=False)
 
 
@@ -72,6 +75,7 @@ def test_a_backbone_that_cannot_be_built_is_named(tmp_path, field, value):
     write_backbone(tmp_path, settings)
     tree = json.loads((tmp_path / "backbone.json").read_text())
     (tmp_path / "backbone.json").write_text(json.dumps(tree | {field: value}))
+    (tmp_path / SEAL).unlink()
     with pytest.raises(InputError, match=r"backbone\.json is damaged.*(vit|depth=19)"):
         read_backbone(tmp_path)
 
@@ -132,6 +136,7 @@ def test_baselines_of_earlier_versions_stay_as_they_were_trained(tmp_path):
         tree = json.loads((tmp_path / "config.json").read_text())
         del tree["model"]["input_scales"], tree["model"]["attention_stride"]
         (tmp_path / "config.json").write_text(json.dumps(tree))
+        (tmp_path / SEAL).unlink()
         model = read_settings(tmp_path)[0].model
         assert (model.input_scales, model.attention_stride) == (scales, stride)
 
@@ -139,11 +144,52 @@ def test_baselines_of_earlier_versions_stay_as_they_were_trained(tmp_path):
 def test_damaged_settings_are_named(tmp_path):
     write_settings(tmp_path, Config(), LIP)
     (tmp_path / "hierarchy.json").write_text("{}")
+    (tmp_path / SEAL).unlink()
     with pytest.raises(InputError, match=r"hierarchy\.json is damaged"):
         read_settings(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: not JSON"):
         read_settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "hierarchy.json"])
+def test_settings_that_still_parse_but_say_something_else_are_refused(tmp_path, name):
+    """What a user edited is read without its seal, as the message says."""
+    write_settings(tmp_path, Config(seed=3), LIP)
+    digit = {"config.json": ('"seed": 3', '"seed": 7'), "hierarchy.json": ("hair", "hahr")}[name]
+    text = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(text.replace(*digit))
+    with pytest.raises(InputError, match=rf"{name}: damaged.*you edited it yourself, remove .*"):
+        read_settings(tmp_path)
+    (tmp_path / SEAL).unlink()
+    read_settings(tmp_path)
+    write_settings(tmp_path, Config(seed=4), LIP)  # sealed again, as by a run that is resumed
+    assert (tmp_path / SEAL).is_file()
+    assert read_settings(tmp_path)[0].seed == 4
+
+
+def test_a_backbone_that_still_parses_but_says_something_else_is_refused(tmp_path):
+    settings = BackboneSettings("resnet", ModelConfig(), (1.0,) * 3, (1.0,) * 3, "rgb")
+    write_backbone(tmp_path, settings)
+    text = (tmp_path / "backbone.json").read_text()
+    (tmp_path / "backbone.json").write_text(text.replace("1.0", "9.0", 1))
+    with pytest.raises(InputError, match=r"backbone\.json: damaged"):
+        read_backbone(tmp_path)
+
+
+def test_settings_of_a_writer_that_was_killed_are_not_called_damaged(tmp_path, monkeypatch):
+    """Between config.json and hierarchy.json, of a run that resumes with another data_dir."""
+    write_settings(tmp_path, Config(data_dir="/before"), LIP)
+
+    def killed(path, tree):
+        if path.name == "hierarchy.json":
+            raise KeyboardInterrupt
+        write_json(path, tree)
+
+    monkeypatch.setattr(workdir, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_settings(tmp_path, Config(data_dir="/after"), LIP)
+    assert read_settings(tmp_path)[0].data_dir == "/after"
 
 
 def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):

@@ -4,9 +4,11 @@ import os
 import pathlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 
 from absl import flags
+from PIL import Image
 
 from hparse_jax.commands import inference_flags, predict_videos
 from hparse_jax.errors import UsageError
@@ -93,6 +95,8 @@ def main(argv: list[str]) -> int:
     inference_flags.check_positive("batch_size", "max_side")
     predict_videos.check_flags()
     _check_usage(argv)
+    # Pillow warns of half the pixels that it refuses; memory is for the user to judge
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     if values.output != "-":
         check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
     scales = inference_flags.scales()

@@ -22,6 +22,7 @@ from hparse_jax.data.raw.source import Layout, Source
 from hparse_jax.data.report import draw_report, require_matplotlib
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import IGNORE, get_hierarchy
+from hparse_jax.integrity import seal
 from hparse_jax.lock import sole_writer
 
 DATASETS: dict[str, Layout] = {
@@ -89,7 +90,7 @@ def build(
             source.notes["raw"] = str(pathlib.Path(manual_dir).absolute())
         with sole_writer(target.parent):
             if not target.exists():  # as it may by now
-                _write(target, source, skip_bad, beam)
+                write_dataset(target, source, skip_bad, beam)
     if report:
         draw_report(BuiltDataset(name, data_dir))
     return target
@@ -180,7 +181,11 @@ def _stop_for(problems: list[str], skip_bad: bool) -> None:
         raise RawProblems(problems) if len(problems) > 1 else InputError(problems[0])
 
 
-def _write(target: pathlib.Path, source: Source, skip_bad: bool, beam: str | None) -> None:
+def write_dataset(
+    target: pathlib.Path, source: Source, skip_bad: bool = False, beam: str | None = None
+) -> None:
+    """Writes a source as a dataset into the folder DATA_DIR/NAME/1.0.0, which is then complete or
+    absent. Raises InputError as `build` does."""
     name, splits = target.parent.name, split_samples(source)
     if not splits:
         raise InputError(f"{name}: no photo is left to build; check lists why")
@@ -197,6 +202,8 @@ def _write(target: pathlib.Path, source: Source, skip_bad: bool, beam: str | Non
                     f", {len(tally.bad)} bad); every split needs one at least"
                 )
         write_info(unfinished, name, infos, _metadata(source, tallies))
+        # ArrayRecord files hold checksums of their own, which every reading verifies
+        seal(unfinished, [path.name for path in unfinished.glob("*.json")])
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,6 +1,8 @@
 """A dataset as `hparse build` wrote it: its splits, its hierarchy and its photographs."""
 
+import bisect
 import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from jaxtyping import UInt8
 
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy, get_hierarchy, hierarchy_from_json, shipped_hierarchies
+from hparse_jax.integrity import SEAL, find_damage
 from hparse_jax.storage import check_folder, read_ahead
 
 VERSION = "1.0.0"
@@ -39,6 +42,11 @@ class BuiltDataset:
                 f"{pathlib.Path(data_dir).absolute()}; run `{self._command}`, or give the data_dir "
                 "that holds it"
             )
+        if problem := find_damage(self.folder):
+            raise InputError(
+                f"{problem}; restore the file, or remove {self.folder} and run `{self._command}`; "
+                f"if you edited it yourself, remove {self.folder / SEAL}"
+            )
         try:
             self._builder = tfds.builder_from_directory(self.folder)
             self.metadata: dict = dict(self._builder.info.metadata or {})
@@ -59,10 +67,11 @@ class BuiltDataset:
             f"{self.folder}: names no hierarchy; set config.hierarchy to the file of its classes"
         )
 
-    def records(self, split: str) -> Sequence[dict]:
+    def records(self, split: str) -> "Records":
         """The records of a split by index: {"id", "image", "label"}, bytes, still encoded.
 
-        Raises InputError for an unknown split, and when the files cannot be read.
+        Raises InputError for an unknown split, and when the files cannot be read; so does asking
+        for a record in a damaged part of a file.
         """
         if split not in self.splits:
             known = ", ".join(self.splits)
@@ -74,7 +83,9 @@ class BuiltDataset:
                 records[0]  # opens the files
         except (RuntimeError, OSError, ValueError) as error:
             raise self._broken("cannot be read", error) from error
-        return records
+        info = self._builder.info.splits[split]
+        files = dict(zip(map(str, info.filepaths), info.shard_lengths, strict=True))
+        return Records(records, files, f"remove {self.folder} and run `{self._command}`")
 
     def photos(
         self,
@@ -98,10 +109,31 @@ class BuiltDataset:
             yield from read_ahead(pool, read, indices, 2 * _THREADS)
 
     def _broken(self, what: str, error: Exception) -> InputError:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         return InputError(
-            f"{self.folder}: {what} ({reason}); remove the folder and run `{self._command}`"
+            f"{self.folder}: {what} ({_reason(error)}); remove the folder and run `{self._command}`"
         )
+
+
+class Records(Sequence):
+    """Records in files, {path: how many of them}, in order; of a damaged one the file is named."""
+
+    def __init__(self, records: Sequence, files: dict[str, int], remedy: str):
+        self._records, self._files, self._remedy = records, files, remedy
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict:
+        try:
+            return self._records[index]
+        except (RuntimeError, OSError, ValueError) as error:
+            ends = list(itertools.accumulate(self._files.values()))
+            file = list(self._files)[bisect.bisect_right(ends, index)]
+            raise InputError(f"{file}: damaged ({_reason(error)}); {self._remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def dataset_folder(name: str, data_dir: str | os.PathLike) -> pathlib.Path:

@@ -20,7 +20,9 @@ def describe(result: Result) -> dict:
     for level, labels, gates in zip(
         result.hierarchy.levels, result.levels, result.gates, strict=True
     ):
-        shares = np.bincount(labels.ravel(), minlength=len(level.nodes)) / labels.size
+        # row by row: bincount makes 64 bits of every label
+        counts = sum(np.bincount(row, minlength=len(level.nodes)) for row in labels)
+        shares = counts / labels.size
         classes = [
             {"name": level.nodes[i], "id": i, "share": round(float(shares[i]), 4)}
             | _boxes(labels == i)

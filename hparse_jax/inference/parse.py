@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import errno
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +16,10 @@ from tqdm import tqdm
 from hparse_jax.errors import InputError
 from hparse_jax.inference.coco_file import CocoFile, coco_entry, coco_file
 from hparse_jax.inference.outputs import ANNOTATIONS, Outputs
-from hparse_jax.inference.photos import Photo, read_photo
+from hparse_jax.inference.photos import Photo, read_reduced
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.inference.result import Result
-from hparse_jax.storage import read_ahead
+from hparse_jax.storage import printable, read_ahead
 
 _THREADS = min(4, os.cpu_count() or 1)  # that decode and encode pictures
 _AHEAD = 2 * _THREADS  # photos decoded, and results encoded, in advance: bounds the memory
@@ -101,23 +103,32 @@ def parse_files(
     """
     unreadable: list[str] = []
 
-    def readable(pool: ThreadPoolExecutor) -> Iterator[tuple[Photo, UInt8[np.ndarray, "_ _ 3"]]]:
-        for photo, image in zip(photos, read_ahead(pool, _read, photos, _AHEAD), strict=True):
-            if isinstance(image, InputError):
-                unreadable.append(str(image))
+    def readable(pool: ThreadPoolExecutor) -> Iterator[tuple[tuple, UInt8[np.ndarray, "_ _ 3"]]]:
+        read = functools.partial(_read, side=predictor.ample_side)
+        for photo, found in zip(photos, read_ahead(pool, read, photos, _AHEAD), strict=True):
+            if isinstance(found, InputError):
+                unreadable.append(str(found))
                 bar.update()
             else:
-                yield photo, image
+                image, own = found
+                yield (photo, own), image
 
-    def write(parsed: tuple[Photo, Result]) -> tuple[Photo, str | None, tuple | None]:
-        photo, result = parsed
+    def write(
+        parsed: tuple[tuple[Photo, tuple[int, int]], Result],
+    ) -> tuple[Photo, str | None, tuple | None]:
+        (photo, own), result = parsed
         try:
             result = translate(result) if translate else result
+            result = result if result.labels.shape == own else result.enlarged(own)
             # by its path: keeping every photo in full size until its batch is done would not be
             # bounded
             outputs.write(result.with_photo(photo.path), photo.results)
         except InputError as error:  # the photo changed meanwhile
             return photo, str(error), None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return photo, f"{printable(photo.path)}: too long a name for its results", None
         return photo, None, None if coco is None else coco_entry(result, outputs.classes)
 
     with (
@@ -134,8 +145,10 @@ def parse_files(
         yield from unreadable
 
 
-def _read(photo: Photo) -> UInt8[np.ndarray, "_ _ 3"] | InputError:
+def _read(
+    photo: Photo, side: float | int
+) -> tuple[UInt8[np.ndarray, "_ _ 3"], tuple[int, int]] | InputError:
     try:
-        return read_photo(photo.path)
+        return read_reduced(photo.path, side)
     except InputError as error:
         return error

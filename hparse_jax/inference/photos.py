@@ -3,8 +3,10 @@
 import collections
 import dataclasses
 import io
+import math
 import os
 import pathlib
+import stat
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,9 +14,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from hparse_jax.errors import InputError
+from hparse_jax.storage import printable
 
 _KINDS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LARGE = 64_000_000  # pixels from which on a photograph may be decoded at reduced size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +57,19 @@ def find_photos(
     output = pathlib.Path(output)
     found: dict[pathlib.Path, pathlib.Path] = {}  # absolute path -> path relative to its folder
     for name in map(pathlib.Path, inputs):
-        folder = name if name.is_dir() else name.parent
-        if output.resolve() == folder.resolve():
+        is_folder = os.path.isdir(name)  # no error for a name that cannot exist
+        folder = name if is_folder else name.parent
+        if os.path.realpath(output) == os.path.realpath(folder):
             raise InputError(
-                f"output={output} is the photographs' own folder, where a later call would parse "
-                "the results, too; give another one"
+                f"output={printable(output)} is the photographs' own folder, where a later call "
+                "would parse the results, too; give another one"
             )
-        inside = files_under(name, output.resolve(), SUFFIXES) if name.is_dir() else [name]
+        away = pathlib.Path(os.path.realpath(output))
+        inside = files_under(name, away, SUFFIXES) if is_folder else [name]
         for path in inside:
             found.setdefault(path.absolute(), path.relative_to(folder))
     if not found and not may_be_empty:
-        where = f" found in {', '.join(map(str, inputs))}" if inputs else " given"
+        where = f" found in {', '.join(map(printable, inputs))}" if inputs else " given"
         raise InputError(
             f"no photograph{where}; give photographs ({' '.join(SUFFIXES)}) or folders of them"
         )
@@ -86,7 +92,7 @@ def files_under(
     for parent, folders, files in os.walk(folder):
         here = pathlib.Path(parent)
         shown = sorted(f for f in folders if not f.startswith("."))
-        folders[:] = [f for f in shown if (here / f).resolve() != output]
+        folders[:] = [f for f in shown if os.path.realpath(here / f) != str(output)]
         for name in sorted(f for f in files if not f.startswith(".")):
             if pathlib.Path(name).suffix.lower() in suffixes:
                 yield here / name
@@ -102,9 +108,10 @@ def _check_collisions(
             result = photo.result(ending)
             other = taken.setdefault(_key(result.absolute()), photo)
             if other is not photo or _key(result.absolute()) == _key(photo.path):
-                owner = other.path if other else "the whole call"
+                owner = printable(other.path) if other else "the whole call"
                 raise InputError(
-                    f"{result} would be written for {photo.path} and belongs to {owner}; "
+                    f"{printable(result)} would be written for {printable(photo.path)} and belongs "
+                    f"to {owner}; "
                     "rename one of them or parse them into different folders"
                 )
 
@@ -120,11 +127,33 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     composited over white, of an animation the first frame is read. Raises InputError naming the
     file when it is missing, broken, truncated or in no known format.
     """
-    if pathlib.Path(path).is_dir():
-        raise InputError(f"{path}: a folder; name the photographs in it")
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; check the name")
-    return _decoded(path, str(path))
+    return read_reduced(path, math.inf)[0]
+
+
+def read_reduced(
+    path: str | os.PathLike, side: float | int
+) -> tuple[UInt8[np.ndarray, "_ _ 3"], tuple[int, int]]:
+    """The same, and the photograph's own (height, width).
+
+    A JPEG of more than LARGE pixels comes at the half, fourth or eighth of its size, the smallest
+    whose longer side is `side` or more: it then takes that much less memory. All others come as
+    they are.
+    """
+    name = printable(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file; check the name") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise InputError(f"{name}: cannot be opened ({reason}); check the name") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name}: a folder; name the photographs in it")
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"{name}: a pipe, a socket or a device; give a file, or - for standard input"
+        )
+    return _decoded(path, name, side=side)
 
 
 class TooManyPixels(InputError):
@@ -139,7 +168,7 @@ def decode_photo(
     Meant for bytes from anywhere. Raises TooManyPixels, from the header alone, for a photograph of
     more than max_pixels.
     """
-    return _decoded(io.BytesIO(data), name, max_pixels, _KINDS)
+    return _decoded(io.BytesIO(data), name, max_pixels, _KINDS)[0]
 
 
 def _decoded(
@@ -147,7 +176,8 @@ def _decoded(
     name: str,
     max_pixels: int | None = None,
     kinds: tuple[str, ...] | None = None,
-) -> UInt8[np.ndarray, "h w 3"]:
+    side: float | int = math.inf,
+) -> tuple[UInt8[np.ndarray, "_ _ 3"], tuple[int, int]]:
     try:
         with Image.open(file, formats=kinds) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
@@ -155,8 +185,16 @@ def _decoded(
                     f"{name}: {image.width} x {image.height} pixels; give a photograph of at most "
                     f"{max_pixels} pixels"
                 )
+            width, height = image.size
+            if width * height > LARGE and side < max(width, height):
+                share = side / max(width, height)
+                # only JPEG has reduced sizes; the result has these sides or more
+                image.draft(None, (math.ceil(width * share), math.ceil(height * share)))
+            stored = image.size
             image.load()
-            return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+            upright = ImageOps.exif_transpose(image)
+            own = (height, width) if upright.size == stored else (width, height)
+            return np.array(_as_rgb(upright)), own
     except TooManyPixels:
         raise
     except Image.DecompressionBombError as error:

@@ -28,7 +28,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.multiscale import MultiScalePredictor, Prediction
 from hparse_jax.inference.photos import read_photo
-from hparse_jax.inference.result import Result
+from hparse_jax.inference.result import Result, labels_at
 from hparse_jax.models.build import NETWORKS, build_backbone, build_model, compute_dtype, levels_of
 from hparse_jax.selfcheck import check_compiler
 from hparse_jax.workdir import SHIPPED, BackboneSettings, is_backbone
@@ -103,6 +103,15 @@ class Predictor:
         # a batch pays on an accelerator; on a CPU it would only be padded
         accelerated = self.engine == "jax" and not on_cpu
         self.batch_size = 8 * jax.local_device_count() if accelerated else 1
+
+    @property
+    def ample_side(self) -> float | int:
+        """A photo whose longer side has more pixels may be given with this many, or any number in
+        between: it is shown, and its label maps are made, at half of that or less."""
+        if self._max_side is None:
+            return math.inf
+        shown = self.side or (0 if math.isinf(self.large) else self.large)
+        return 2 * max(self._max_side, shown)
 
     @property
     def settings(self) -> dict:
@@ -201,7 +210,7 @@ class Predictor:
         gates = [{k: np.asarray(v) for k, v in level.items()} for level in prediction.gates]
         for i, (item, own) in enumerate(items):
             height, width = prediction.output_sizes[i]
-            levels = tuple(_labels_at(x[i, :height, :width], own) for x in maps)
+            levels = tuple(labels_at(x[i, :height, :width], own) for x in maps)
             yield (
                 item,
                 Result(
@@ -349,9 +358,3 @@ def resized(image: UInt8[np.ndarray, "_ _ 3"], size: tuple[int, int]) -> UInt8[n
     # area: every pixel of the photo counts when it shrinks
     way = cv2.INTER_AREA if max(size) < max(image.shape[:2]) else cv2.INTER_LINEAR
     return cv2.resize(image, size[::-1], interpolation=way)
-
-
-def _labels_at(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if labels.shape == tuple(size):
-        return labels.copy()  # not a view that keeps the whole batch in memory
-    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -14,6 +14,7 @@ from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.inference.photos import read_photo
 from hparse_jax.render import OPACITY, overlay, picture_png, with_legend
+from hparse_jax.storage import printable
 
 LEGENDS = ("none", "side")
 _NOTEBOOK_SIDE = 800  # pixels of the longer side of the picture that a notebook shows
@@ -163,10 +164,15 @@ class Result:
         self._check_size(image, self.photo)
         return image
 
+    def enlarged(self, size: tuple[int, int]) -> "Result":
+        """The same result for the photo at another size (h, w), at which it then is."""
+        levels = tuple(labels_at(labels, size) for labels in self.levels)
+        return dataclasses.replace(self, labels=levels[0], levels=levels)
+
     def with_photo(self, photo: UInt8[np.ndarray, "_ _ 3"] | str | os.PathLike) -> "Result":
         """The same result that knows its photo. Raises InputError for an image of another size."""
         if isinstance(photo, np.ndarray):
-            self._check_size(photo, "the image")
+            self._check_size(photo, photo)
         return dataclasses.replace(self, photo=photo)
 
     def save(
@@ -226,10 +232,18 @@ class Result:
     def _cut(self, mask: np.ndarray) -> np.ndarray:
         return np.dstack([self.image() * mask[..., None], mask.astype(np.uint8) * 255])
 
-    def _check_size(self, image: np.ndarray, name: object) -> None:
+    def _check_size(self, image: np.ndarray, name: np.ndarray | str | os.PathLike) -> None:
         if image.shape[:2] != self.labels.shape:
             (height, width), (own_height, own_width) = image.shape[:2], self.labels.shape
+            name = "the image" if isinstance(name, np.ndarray) else printable(name)
             raise InputError(
                 f"{name}: {width} x {height} pixels, and {own_width} x {own_height} when it was "
                 "parsed; parse it again"
             )
+
+
+def labels_at(labels: UInt8[np.ndarray, "_ _"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _"]:
+    """A copy of a label map at another size (height, width): every pixel has its nearest label."""
+    if labels.shape == tuple(size):
+        return labels.copy()  # not a view that keeps the whole batch in memory
+    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hparse_jax.errors import InputError
-from hparse_jax.storage import replacing
+from hparse_jax.storage import printable, replacing
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 _CODECS = ("libx264", "mpeg4")  # the first that the installed FFmpeg has
@@ -83,11 +83,11 @@ def open_video(path: str | os.PathLike) -> Iterator[Video]:
     """Raises InputError when PyAV is not installed, and for a file that is no video."""
     av, path = _av(), pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the name")
+        raise InputError(f"{printable(path)}: no such file; check the name")
     try:
         container = av.open(str(path))
     except _errors() as error:
-        raise InputError(f"{path}: not a readable video ({_reason(error)})") from error
+        raise InputError(f"{printable(path)}: not a readable video ({_reason(error)})") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path}: holds no video, perhaps sound alone")

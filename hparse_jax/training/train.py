@@ -94,7 +94,7 @@ def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None 
                 "config.init_from=WORKDIR: the config file's text has the commands"
             )
         start = checkpoints.latest or 0
-        writer = stack.enter_context(Writer(workdir, start)) if lead else None
+        writer = stack.enter_context(Writer(workdir, start, _say)) if lead else None
         terminated = stack.enter_context(_sigterm())
         batches = stack.enter_context(
             training_stream(

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Callable
 
 from hparse_jax.storage import write_bytes
 
@@ -18,26 +19,35 @@ class Writer(contextlib.AbstractContextManager):
     """Appends one JSON object a line to DIR/metrics.jsonl.
 
     start_step: lines of later steps, left by a run that stopped after its last checkpoint, are
-    removed: those steps are repeated.
+    removed: those steps are repeated. So are lines that cannot be read; `say` gets their numbers,
+    except for a last line, which a run that is killed leaves unfinished.
     """
 
-    def __init__(self, workdir: str | os.PathLike, start_step: int):
+    def __init__(self, workdir: str | os.PathLike, start_step: int, say: Callable[[str], None]):
         self._path = pathlib.Path(workdir) / "metrics.jsonl"
         if self._path.exists():
-            lines = self._path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= start_step]
-            write_bytes(self._path, "".join(line + "\n" for line in kept).encode())
+            lines = self._path.read_bytes().rstrip(b"\n").split(b"\n")
+            steps = [_step_of(line) for line in lines]
+            if damaged := [str(i) for i, step in enumerate(steps[:-1], 1) if step is None]:
+                say(f"{self._path}: damaged, left out: line {', '.join(damaged)}")
+            kept = [
+                line + b"\n"
+                for line, step in zip(lines, steps, strict=True)
+                if step is not None and step <= start_step
+            ]
+            write_bytes(self._path, b"".join(kept))
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(workdir)) if SummaryWriter is not None else None
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One line: {"step": step, **values}; complete on disk when this returns.
+        """One line: {"step": step, **values}; on disk when this returns.
 
         A value that is not finite is written as null, since JSON has no word for it.
         """
         values = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
+        os.fsync(self._file.fileno())
         if self._board is not None:
             for name, value in values.items():
                 value = math.nan if value is None else value
@@ -49,8 +59,10 @@ class Writer(contextlib.AbstractContextManager):
             self._board.close()
 
 
-def _step_of(line: str) -> int | float:
+def _step_of(line: bytes) -> int | None:
+    """None for a line that cannot be read."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return float("inf")  # a line truncated when the run was killed
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return step if isinstance(step, int) else None

@@ -26,6 +26,7 @@ from hparse_jax.data.build import build
 from hparse_jax.data.dataset import BuiltDataset, decode
 from hparse_jax.errors import InputError
 from hparse_jax.hierarchy import get_hierarchy
+from hparse_jax.integrity import SEAL
 
 PYTHON = """
 def get_hierarchy():
@@ -69,6 +70,7 @@ def test_a_dataset_of_ones_own_knows_its_hierarchy(tmp_path, suffix):
 
 def test_a_dataset_of_ones_own_without_a_hierarchy_asks_for_one(people, tmp_path):
     write(tmp_path / "data" / "people" / "1.0.0" / "metadata.json", "{}")
+    (tmp_path / "data" / "people" / "1.0.0" / SEAL).unlink()
     dataset = BuiltDataset("people", tmp_path / "data")
     assert dataset.splits == {"train": len(GOOD)}  # what needs no hierarchy works
     with pytest.raises(InputError, match=r"people.*names no hierarchy; set config\.hierarchy"):
@@ -77,6 +79,7 @@ def test_a_dataset_of_ones_own_without_a_hierarchy_asks_for_one(people, tmp_path
 
 def test_a_shipped_dataset_without_a_hierarchy_has_the_shipped_one(people, tmp_path):
     write(tmp_path / "data" / "people" / "1.0.0" / "metadata.json", "{}")
+    (tmp_path / "data" / "people" / "1.0.0" / SEAL).unlink()
     (tmp_path / "data" / "people").rename(tmp_path / "data" / "lip")
     assert BuiltDataset("lip", tmp_path / "data").hierarchy == get_hierarchy("lip")
 
@@ -217,6 +220,11 @@ def test_a_broken_file_of_a_dataset_is_named_with_the_remedy(people, tmp_path, p
         (target / path).unlink()
     else:
         write(target / path, text)
+    with pytest.raises(
+        InputError, match=rf"people/1\.0\.0/{path}: (damaged|missing).*hparse build"
+    ):
+        BuiltDataset("people", tmp_path / "data")
+    (target / SEAL).unlink()  # as of an earlier version
     with pytest.raises(InputError, match=r"people/1\.0\.0: not a whole dataset .*hparse build"):
         BuiltDataset("people", tmp_path / "data")
 
@@ -228,3 +236,23 @@ def test_records_that_are_cut_short_are_named_with_the_remedy(people, tmp_path):
     dataset = BuiltDataset("people", tmp_path / "data")
     with pytest.raises(InputError, match=r"people/1\.0\.0: cannot be read .*hparse build"):
         dataset.records("train")
+
+
+def test_one_flipped_bit_in_the_records_is_named_when_it_is_read(people, tmp_path):
+    (path,) = (tmp_path / "data" / "people" / "1.0.0").glob("*train.array_record*")
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"IDAT") + 9] ^= 16  # within the last photo
+    path.write_bytes(data)
+    dataset = BuiltDataset("people", tmp_path / "data")
+    assert len(dataset.records("train")) == len(GOOD)
+    with pytest.raises(InputError, match=rf"{path.name}: damaged \(.*hash.*hparse build") as caught:
+        list(dataset.photos("train"))
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_a_dataset_that_changed_are_noticed(people, tmp_path):
+    """The counts that class weights are made of."""
+    path = tmp_path / "data" / "people" / "1.0.0" / "metadata.json"
+    path.write_text(re.sub(r"1", "7", path.read_text(), count=1))
+    with pytest.raises(InputError, match=r"metadata\.json: damaged"):
+        BuiltDataset("people", tmp_path / "data")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hparse_jax.commands.predict import predict
 from hparse_jax.errors import InputError
-from hparse_jax.inference import parse, result, watch
+from hparse_jax.inference import parse, photos, result, watch
 from hparse_jax.inference.outputs import Outputs
 
 
@@ -100,6 +100,42 @@ def test_a_large_photo_is_labelled_at_its_own_size(tmp_path, make_parser, traces
     assert labels[250, 80] == 1
     assert labels[250, 220] == 2
     assert max(traces.seen[0]) == 129
+
+
+def test_a_very_large_jpeg_is_read_reduced_and_labelled_at_its_own_size(
+    tmp_path, make_parser, people, monkeypatch
+):
+    """The same labels but at the borders of the halves."""
+    Image.fromarray(people(512, 320)).save(tmp_path / "large.jpg", quality=95)
+    parser = make_parser(side=64, max_side=64)
+    outputs = Outputs(parser.hierarchy, ("png", "npz", "rle"))
+    shapes, found = [], {}
+    stream = parser.stream
+
+    def seen(images, *arguments):
+        return stream(((item, shapes.append(x.shape) or x) for item, x in images), *arguments)
+
+    monkeypatch.setattr(parser, "stream", seen)
+    for large in (photos.LARGE, 5000):
+        monkeypatch.setattr(photos, "LARGE", large)
+        out = tmp_path / f"out{large}"
+        assert predict(parser, [str(tmp_path / "large.jpg")], out, outputs) == 0
+        found[large] = np.asarray(Image.open(out / "large.png"))
+        with np.load(out / "large.npz") as arrays:
+            assert arrays["body"].shape == (512, 320, 2)
+        assert read_json(out / "annotations.json")["images"][0]["height"] == 512
+    assert shapes == [(512, 320, 3), (128, 80, 3)]
+    first, second = found.values()
+    assert first.shape == second.shape == (512, 320)
+    assert (first != second).mean() < 0.01
+
+
+def test_a_name_too_long_for_its_results_does_not_stop_the_others(tmp_path, parser, people, capsys):
+    for name in ("a.png", "b" * 250 + ".png"):
+        Image.fromarray(people(60, 50)).save(tmp_path / name)
+    assert predict(parser, [str(tmp_path)], tmp_path / "out") == 1
+    assert (tmp_path / "out" / "a.json").is_file()
+    assert capsys.readouterr().err.endswith("bbb.png: too long a name for its results\n")
 
 
 def test_the_summary_says_where_the_results_are_and_how_fast(tmp_path, parser, people, capsys):

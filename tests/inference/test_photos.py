@@ -1,6 +1,8 @@
 """Finding, naming, reading and writing files."""
 
 import io
+import os
+import socket
 import struct
 
 import numpy as np
@@ -8,7 +10,14 @@ import pytest
 from PIL import Image
 
 from hparse_jax.errors import InputError
-from hparse_jax.inference.photos import TooManyPixels, decode_photo, find_photos, read_photo
+from hparse_jax.inference import photos
+from hparse_jax.inference.photos import (
+    TooManyPixels,
+    decode_photo,
+    find_photos,
+    read_photo,
+    read_reduced,
+)
 
 ENDINGS = (".png", "_overlay.jpg", ".json")
 
@@ -216,6 +225,57 @@ def test_what_cannot_be_read_is_named_in_one_line(tmp_path):
         with pytest.raises(InputError, match=name) as caught:
             read_photo(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_called_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.jpg"))
+    for name, reason in (
+        ("fifo.jpg", "a pipe, a socket or a device; give a file"),
+        ("socket.jpg", "a pipe, a socket or a device; give a file"),
+        ("loop.jpg", r"cannot be opened \(.*symbolic links\)"),
+        (f"{'long' * 80}.jpg", r"cannot be opened \(.*too long\)"),
+    ):
+        (photo,) = find_photos([tmp_path / name], tmp_path / "out", ENDINGS)
+        with pytest.raises(InputError, match=f"{name}: {reason}"):
+            read_photo(photo.path)
+    with pytest.raises(InputError, match="the photographs' own folder"):
+        find_photos([tmp_path / "loop.jpg" / "x.jpg"], tmp_path / "loop.jpg", ENDINGS)
+
+
+def test_names_are_printed_in_one_line(tmp_path):
+    for name, shown in ((b"a\nb.jpg", r"a\nb.jpg"), (b"\xff\x1b[2J.jpg", r"\udcff\x1b[2J.jpg")):
+        with pytest.raises(InputError) as caught:
+            read_photo(tmp_path / os.fsdecode(name))
+        assert str(caught.value) == f"{tmp_path / shown}: no such file; check the name"
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stored", "own"), [(1, (128, 96), (96, 128)), (6, (96, 128), (96, 128))]
+)
+def test_large_jpegs_come_reduced_with_their_own_size(
+    tmp_path, monkeypatch, orientation, stored, own
+):
+    """stored: (width, height) in the file; turned by a quarter in the second case."""
+    ramp = np.linspace(0, 255, stored[1] * stored[0]).reshape(stored[1], stored[0]).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.dstack([ramp] * 3)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    whole = read_photo(tmp_path / "a.jpg")
+    assert whole.shape[:2] == own
+    unchanged, size = read_reduced(tmp_path / "a.jpg", 1)
+    np.testing.assert_array_equal(unchanged, whole)  # not large
+    monkeypatch.setattr(photos, "LARGE", 5000)
+    for side, factor in ((128, 1), (64, 2), (40, 2), (32, 4), (1, 8)):
+        reduced, size = read_reduced(tmp_path / "a.jpg", side)
+        assert size == own
+        assert reduced.shape == (own[0] // factor, own[1] // factor, 3)
+        blocks = whole.reshape(own[0] // factor, factor, own[1] // factor, factor, 3)
+        np.testing.assert_allclose(reduced, blocks.mean((1, 3)), atol=3)
+    Image.fromarray(whole).save(tmp_path / "a.png")  # has no reduced sizes
+    np.testing.assert_array_equal(read_reduced(tmp_path / "a.png", 1)[0], whole)
 
 
 def test_bytes_are_decoded_like_their_file(tmp_path):

@@ -14,7 +14,7 @@ import os
 import pathlib
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -169,17 +169,40 @@ def write_info(
 
 
 def write_shard(source: Source, path: str, samples: list[Sample], bar: tqdm) -> Tally:
-    """Writes one file of records."""
+    """Writes one file of records. Raises InputError when it cannot be written."""
     layout, tally = features(), Tally()
-    with contextlib.closing(ArrayRecordWriter(path, "group_size:1")) as writer:
+    with _record_file(path) as write:
         for good in _good(source, samples, tally, bar):
             # TFDS would encode arrays with TensorFlow; files it takes as they are
             image, label = io.BytesIO(good.image), io.BytesIO(good.label)
             example = layout.encode_example({"id": good.id, "image": image, "label": label})
             data = layout.serialize_example(example)
             tally.bytes += len(data)
-            writer.write(data)
+            write(data)
     return tally
+
+
+@contextlib.contextmanager
+def _record_file(path: str) -> Iterator[Callable[[bytes], None]]:
+    """A function that appends a record to a new file."""
+    writer = ArrayRecordWriter(path, "group_size:1")
+
+    def checked(function, *arguments):
+        try:
+            function(*arguments)
+        except RuntimeError as error:  # what ArrayRecord makes of the system's errors
+            reason = str(error).partition(";")[0]
+            raise InputError(
+                f"{path}: cannot be written ({reason}); make room, or give another data_dir"
+            ) from error
+
+    try:
+        yield functools.partial(checked, writer.write)
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            writer.close()
+        raise
+    checked(writer.close)
 
 
 def _write_one(source: Source, shard: tuple[str, list[Sample]]) -> None:

@@ -122,3 +122,21 @@ def test_metadata_counts_pixels_photos_and_sizes(raw, tmp_path):
             ]  # fmt: skip
     assert told["photos_with"]["val"]["right-arm"] == 0
     assert (told["left_out"], told["skipped"]) == (0, [])
+
+
+def test_a_full_disk_is_one_line():
+    message = r"^/dev/full: cannot be written \(.*No space left on device\); make room, or give"
+    with (
+        pytest.raises(InputError, match=message) as caught,
+        records_module._record_file("/dev/full") as write,
+    ):
+        write(b"x" * 100_000)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_error_of_a_source_is_not_the_disks(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="of the source"),
+        records_module._record_file(str(tmp_path / "x")),
+    ):
+        raise RuntimeError("of the source")
