@@ -22,7 +22,10 @@ FCN and DeepLab papers, poly for DeepLab; that they are constant for SegNet and 
 against the papers' text. As in the released networks biases learn twice as fast as kernels (but in
 SegNet) and do not decay, and DeepLab's last layer, fc8, learns ten times as fast as the others. The
 released solver of Attention differs in more: it makes steps of 2 images, and its start is a network
-trained on COCO.
+trained on COCO, for which the layers that weigh scales learn at the rate of the others; here they
+do so, too, though they start from random weights. The four losses of deeplab_v2 add up, and its
+rate is not lowered for that; experiments/README.md has a small run in which a quarter of it was
+better.
 VGG-16 weights: docs/weights.md, "Training from a backbone".
 
 Hardware: the paper used one Titan X with 12 GB, for two days (training) and one and a half

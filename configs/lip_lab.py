@@ -22,7 +22,8 @@ Where each setting stands in that repository:
   taken: the repository's one command, train_pascal.sh, has 20 and 1e-2.
 * dataset/data_lip.py: scales uniform in 0.5 to 1.5, flip, BGR minus a mean; colour jitter
   (brightness 0.1, contrast 0.5, saturation 0.5, hue 0.1) and a rotation by up to 20 degrees, one
-  coin for both. (As published, this branch of the file uses the labels before it assigns them; the
+  coin for both. (There the jitter takes BGR for RGB when it computes grey; here it does not. As
+  published, this branch of the file uses the labels before it assigns them; the
   loader of PASCAL-Person-Part, dataset/data_pascal.py, has the same recipe without that slip.)
 * utils/lovasz_loss.py, ABRLovaszCELoss: cross-entropy and Lovasz-softmax on the parts, weight 0.4
   on the coarser levels and on the auxiliary head. There the coarser levels have Lovasz-softmax

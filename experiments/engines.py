@@ -16,13 +16,13 @@ import itertools
 import json
 import multiprocessing
 import pathlib
-import resource
 import statistics
 import tempfile
 import time
 
 import numpy as np
 
+from hparse_jax.benchmark.hardware import peak_memory
 from hparse_jax.checkpoint import load_run
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.errors import InputError
@@ -122,7 +122,7 @@ def measure(case: str, photos: Photos, folder: str) -> dict:
         "buckets": len(seen),
         "ms": 1e3 * statistics.median(seconds),
         "slowest_ms": 1e3 * max(seconds),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_memory()["process_mib"],
         "agreement": dict(zip([x.name for x in levels], (equal / pixels).tolist(), strict=True)),
         "mean_iou": dict(zip([x.name for x in levels], scores, strict=True)),
     }

@@ -28,10 +28,10 @@ def find_damage(folder: pathlib.Path, part: str = "") -> str | None:
     part: of its subfolders look at this one alone. A folder without a seal counts as whole: it is
     of an earlier version, or its writer was killed before it sealed.
     """
-    if not (folder / SEAL).is_file():
-        return None
     try:
         sums = dict(json.loads((folder / SEAL).read_bytes()))
+    except FileNotFoundError:
+        return None
     except (TypeError, ValueError):
         return f"{folder / SEAL}: damaged"
     for name, expected in sums.items():

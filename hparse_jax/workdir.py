@@ -191,10 +191,23 @@ def claim(folder: str | os.PathLike, config: Config, hierarchy: Hierarchy) -> No
 
 
 def _write(folder: pathlib.Path, trees: dict[str, dict]) -> None:
+    if (folder / SEAL).is_file() and _reads(folder, trees) and find_damage(folder) is None:
+        return  # others may be reading: a run that resumes changes nothing
     (folder / SEAL).unlink(missing_ok=True)  # killed from here on, the folder is not sealed
     for name, tree in trees.items():
         write_json(folder / name, tree)
     seal(folder, tuple(trees))
+
+
+def _reads(folder: pathlib.Path, trees: dict[str, dict]) -> bool:
+    """Whether the files say what the trees say."""
+    try:
+        return all(
+            json.loads((folder / name).read_bytes()) == json.loads(json.dumps(tree))
+            for name, tree in trees.items()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _read(folder: pathlib.Path, names: tuple[str, ...]) -> list[dict]:

@@ -15,6 +15,7 @@ ORDER = (
     "storage",
     "lock",
     "selfcheck",
+    "processors",
     "integrity",
     "packed",
     "config",
@@ -32,6 +33,7 @@ ORDER = (
     "workdir",
     "checkpoint",
     "summary",
+    "known_network",
     "doctor",
     "inference",
     "training",
@@ -102,7 +104,7 @@ def test_imports_go_one_way():
 
 
 def test_imports_are_seen_wherever_they_stand():
-    """The reader of imports itself; `__init__` imports in the body of its `__getattr__`, too."""
+    """The reader of imports itself: in the body of a condition or of a function, too."""
     assert imported_rooms("__init__.py") >= {"_xla", "hierarchy", "inference"}
     assert imported_rooms("__main__.py") >= {"errors", "__init__"}
     assert imported_rooms("errors.py") == set()

@@ -4,7 +4,6 @@ Python is started as this process was, so that all scripts test the package that
 """
 
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 from hparse_jax.data.build import write_dataset
 from hparse_jax.data.dataset import dataset_folder
 from hparse_jax.data.raw import synthetic
+from hparse_jax.processors import usable_cores
 
 PEOPLE = {"train": 16, "val": 4}
 FIELDS = {
@@ -95,5 +95,5 @@ def one_line(output: str, verb: str) -> bool:
 def row(fault: str, **figures) -> None:
     """Prints a row of docs/reliability.md."""
     text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     print(f"{time.strftime('%Y-%m-%d')} | {fault} | {text} | {cores} core(s)", flush=True)

@@ -22,7 +22,7 @@ from hparse_jax.inference.outputs import Outputs
 from hparse_jax.inference.parse import Tally, parse_rounds
 from hparse_jax.inference.photos import Photo, find_photos, read_photo
 from hparse_jax.inference.predictor import Predictor, load_parser, resized
-from hparse_jax.models.build import build_model, initial_variables, levels_of
+from hparse_jax.models.build import build_model, compute_dtype, initial_variables, levels_of
 from hparse_jax.render import picture_jpeg
 from hparse_jax.sharding import batch_sharding, check_batch, data_mesh
 from hparse_jax.storage import write_bytes
@@ -41,7 +41,8 @@ class Subject:
     config, hierarchy: of a run or of a config file. workdir: of the run, or a packed file; None:
     random weights. size: height and width of the images in memory, pixels; None: config.crop.
     batch: images at a time; None: each case's own default. photos: the photographs of `predict`,
-    a folder; None: drawn people. scratch: a folder for what is written meanwhile.
+    a folder; None: drawn people. scratch: a folder for what is written meanwhile. engine,
+    precision: of the parser, as in `Predictor`.
     """
 
     config: Config
@@ -51,6 +52,8 @@ class Subject:
     size: tuple[int, int] | None = None
     batch: int | None = None
     photos: str | os.PathLike | None = None
+    engine: str = "jax"
+    precision: str = "auto"
 
     @property
     def training_config(self) -> Config:
@@ -83,7 +86,7 @@ def inference(subject: Subject) -> Case:
         for _ in parser.stream(images, batch):
             pass
 
-    conditions = {"size": size, "batch": batch, "dtype": _dtype(subject)}
+    conditions = {"size": size, "batch": batch, "precision": parser.precision}
     return Case(batch, lambda: contextlib.nullcontext(call), conditions)
 
 
@@ -106,7 +109,8 @@ def training(subject: Subject) -> Case:
         state, metrics = step(state, images, labels)
         return metrics
 
-    conditions = {"size": config.crop, "batch": config.batch_size, "dtype": _dtype(subject)}
+    conditions = {"size": config.crop, "batch": config.batch_size}
+    conditions["precision"] = compute_dtype(config.model)
     return Case(config.batch_size, lambda: contextlib.nullcontext(call), conditions)
 
 
@@ -154,11 +158,12 @@ def predict(subject: Subject) -> Case:
         "photographs": f"{len(photos)} {'drawn' if drawn else 'given'}",
         "megapixels": round(float(np.mean(pixels)) / 1e6, 3),
         "batch": subject.batch or parser.batch_size,
-        "dtype": _dtype(subject),
+        "precision": parser.precision,
     }
     return Case(len(photos), turn, conditions)
 
 
+PARSING = ("inference", "predict")  # the cases that have an engine
 CASES = {"inference": inference, "training": training, "stream": stream, "predict": predict}
 
 
@@ -175,16 +180,13 @@ def check(subject: Subject, cases: tuple[str, ...]) -> None:
 
 def _parser(subject: Subject, **options) -> Predictor:
     """The parser of the cases that parse: the one place that chooses how it computes."""
+    options |= {"engine": subject.engine, "precision": subject.precision}
     if subject.workdir is not None:
         return load_parser(subject.workdir, **options)
     model = build_model(subject.config.model, subject.hierarchy)
     make = jax.jit(initial_variables, static_argnums=(0, 1))
     variables = make(model, subject.config.seed)
     return Predictor(model, variables, subject.config, subject.hierarchy, **options)
-
-
-def _dtype(subject: Subject) -> str:
-    return build_model(subject.config.model, subject.hierarchy).config.dtype
 
 
 def _random_images(

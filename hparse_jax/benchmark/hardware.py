@@ -1,13 +1,14 @@
 """The machine that a benchmark ran on, and the memory that it took."""
 
-import importlib.metadata
-import os
 import pathlib
 import platform
 import resource
 import sys
 
 import jax
+
+import hparse_jax
+from hparse_jax.processors import usable_cores
 
 _MIB = 2**20
 
@@ -22,11 +23,11 @@ def hardware() -> dict:
     on_cpu = devices[0].platform == "cpu"
     return {
         "cpu": _cpu(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "accelerator": None if on_cpu else f"{len(devices)} x {devices[0].device_kind}",
         "jax": jax.__version__,
         "python": platform.python_version(),
-        "hparse_jax": importlib.metadata.version("hparse_jax"),
+        "hparse_jax": hparse_jax.__version__,
     }
 
 
@@ -46,15 +47,10 @@ def _process_peak() -> int:
     status = pathlib.Path("/proc/self/status")
     if status.is_file():  # getrusage counts the parent, too: its peak survives fork and exec
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024
+        if "VmHWM" in fields:  # not in every sandbox
+            return int(fields["VmHWM"].split()[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu() -> str:

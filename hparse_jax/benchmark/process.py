@@ -8,7 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -34,20 +34,18 @@ class CaseProcess(contextlib.AbstractContextManager):
         self._process.start()
         theirs.close()
         try:
-            self.images, self.conditions, self.hardware = self._answer()
+            self.images, self.conditions, self.hardware = self._ask()
         except BaseException:
             self.__exit__()
             raise
 
     def time(self) -> float:
         """Makes one call; its seconds."""
-        self._connection.send("call")
-        return self._answer()
+        return self._ask("call")
 
     def finish(self) -> dict:
         """Ends the process; its peak memory, as `peak_memory` says."""
-        self._connection.send("end")
-        memory = self._answer()
+        memory = self._ask("end")
         self._process.join()
         return memory
 
@@ -56,20 +54,23 @@ class CaseProcess(contextlib.AbstractContextManager):
         self._process.join()
         self._connection.close()
 
-    def _answer(self):
+    def _ask(self, question: str | None = None):
+        """The answer to a question, or the first one, which needs none."""
         try:
+            if question is not None:
+                self._connection.send(question)
             answer = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # it ended, now or while another case had its turn
             self._process.join()
             code = self._process.exitcode
-            if code > 0:
+            if code >= 0:
                 raise RuntimeError(f"case {self._name}: its traceback is above") from None
             # the system ends a process that takes all memory
             raise InputError(
                 f"case {self._name}: its process was ended by signal {-code}, as happens when "
                 "memory runs out; try a smaller --batch or --size"
             ) from None
-        if isinstance(answer, InputError):
+        if isinstance(answer, InputError | OSError):
             raise answer
         return answer
 
@@ -77,19 +78,35 @@ class CaseProcess(contextlib.AbstractContextManager):
 def _work(connection: multiprocessing.connection.Connection, prepare: Callable[[], Case]) -> None:
     """What the process does: prepares the case, then answers until the other side ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent ends this one
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is gone
-        try:
-            case = prepare()
-            connection.send((case.images, case.conditions, hardware()))
-            while connection.recv() == "call":
-                connection.send(seconds_of(case))
-            connection.send(peak_memory())
-        except InputError as error:
-            connection.send(error)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            connection.send(InputError("out of memory; try a smaller --batch or --size"))
+    with contextlib.suppress(ConnectionError):  # the parent is gone
+        for answer in _answers(connection, prepare):
+            connection.send(answer)
+
+
+def _answers(
+    connection: multiprocessing.connection.Connection, prepare: Callable[[], Case]
+) -> Iterator[object]:
+    """What the case is, then the seconds of each call, then its memory; or the error that ended
+    it."""
+    try:
+        case = prepare()
+        yield case.images, case.conditions, hardware()
+        while _question(connection) == "call":
+            yield seconds_of(case)
+        yield peak_memory()
+    except (InputError, OSError) as error:
+        yield error
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        yield InputError("out of memory; try a smaller --batch or --size")
+
+
+def _question(connection: multiprocessing.connection.Connection) -> str:
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionError):
+        return "end"
 
 
 def seconds_of(case: Case, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -1,5 +1,6 @@
 """Measures speed and memory of a trained parser, or of a config, on this machine."""
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -10,18 +11,21 @@ import textwrap
 
 from absl import flags
 
-from hparse_jax.benchmark.cases import CASES, Case, Subject, check
+from hparse_jax.benchmark.cases import CASES, PARSING, Case, Subject, check
 from hparse_jax.benchmark.measure import measure
 from hparse_jax.commands import config_fields
 from hparse_jax.commands.inference_flags import check_positive, numbers
 from hparse_jax.config import Config, flat, shown
 from hparse_jax.data.dataset import BuiltDataset
+from hparse_jax.engines.choose import ENGINES, PRECISIONS
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import Hierarchy, get_hierarchy, shipped_hierarchies
 from hparse_jax.storage import write_bytes
 from hparse_jax.workdir import SHIPPED, read_settings
 
-_PLACES = {"data_dir", "init_from"}  # of this machine alone: they do not belong into results
+_ENGINES = ", ".join(ENGINES)
+# fields of this machine alone, which do not belong into results
+_PLACES = {"data_dir", "hierarchy", "init_from"}
 
 
 def define_flags() -> None:
@@ -35,6 +39,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_list(
         "cases", ["inference", "predict"], "What to measure (default: inference,predict)."
+    )
+    flags.DEFINE_list(
+        "engines", ["jax"], f"What computes the network where photographs are parsed: {_ENGINES}."
+    )
+    flags.DEFINE_enum(
+        "precision", "auto", PRECISIONS, "Of the network where photographs are parsed."
     )
     flags.DEFINE_integer("repeats", 5, "Timed calls of each case.")
     flags.DEFINE_integer(
@@ -64,7 +74,8 @@ def help_sections() -> dict[str, list[tuple[str, str]]]:
 
 
 def main(argv: list[str]) -> None:
-    """`hparse benchmark [--workdir=RUN | --config=NAME_OR_FILE] [--cases=inference,predict]`
+    """`hparse benchmark [--workdir=RUN | --config=NAME_OR_FILE] [--cases=inference,predict]
+        [--engines=jax,openvino]`
 
     Each case has a process of its own, whose peak memory is shown, without processes that decode
     for it (config.workers). On a CPU the timed calls of all cases take turns. With --config any
@@ -81,6 +92,9 @@ def main(argv: list[str]) -> None:
             raise InputError(f"--cases={','.join(cases)}: no case {name}; give {', '.join(CASES)}")
     if not cases:
         raise InputError(f"--cases: none is given; give some of {', '.join(CASES)}")
+    for engine in values.engines:
+        if engine not in ENGINES:
+            raise InputError(f"--engines={','.join(values.engines)}: give some of {_ENGINES}")
     size = numbers("size", int, 17, 4096, "473,473")
     if size is not None and len(size) != 2:
         raise InputError(f"--size={','.join(values.size)}: give HEIGHT,WIDTH, e.g. 473,473")
@@ -89,10 +103,17 @@ def main(argv: list[str]) -> None:
         subject = Subject(
             config, hierarchy, workdir, pathlib.Path(scratch), size, values.batch, values.photos
         )
+        subject = dataclasses.replace(subject, precision=values.precision)
         check(subject, cases)
         if values.output is not None:
             _check_writable(pathlib.Path(values.output))
-        ready = {name: functools.partial(_prepare, name, subject) for name in cases}
+        ready = {
+            case if engine == "jax" else f"{case} {engine}": functools.partial(
+                _prepare, case, dataclasses.replace(subject, engine=engine)
+            )
+            for case in cases
+            for engine in (dict.fromkeys(values.engines) if case in PARSING else ["jax"])
+        }
         results = measure(ready, values.repeats, values.warmup, _say)
     lines = [line | origin(workdir, config) for line in results]
     print(table(lines))
@@ -133,12 +154,13 @@ def origin(workdir: str | None, config: Config) -> dict:
     """What was measured, for every line: network, weights, and the fields of the config that are
     not the defaults."""
     default = flat(Config())
+    weights = pathlib.Path(workdir).name if workdir else "random"
     different = {
         field: value
         for field, value in flat(config).items()
         if field not in _PLACES and value != default[field]
     }
-    return {"network": config.model.name, "weights": workdir or "random", "config": different}
+    return {"network": config.model.name, "weights": weights, "config": different}
 
 
 def table(lines: list[dict]) -> str:
@@ -161,17 +183,17 @@ def table(lines: list[dict]) -> str:
         ),
         fill(f"{first['network']}, weights: {first['weights']}; {' '.join(fields) or 'defaults'}"),
         "",
-        f"{'case':10}" + "".join(f"{name:>12}" for name in heading),
+        f"{'case':22}" + "".join(f"{name:>11}" for name in heading),
     ]
     for line in lines:
         figures = [line[key] for key in ("ms_per_image", "ms_smallest", "ms_largest")]
         figures += [line["images_per_second"], line["first_call_seconds"]]
         cells = [_digits(x) for x in figures] + [f"{line[key]:.0f}" for key in memory]
-        rows.append(f"{line['case']:10}" + "".join(f"{cell:>12}" for cell in cells))
+        rows.append(f"{line['case']:22}" + "".join(f"{cell:>11}" for cell in cells))
     rows.append("")
     for line in lines:
         conditions = [f"{name} {shown(value)}" for name, value in line["conditions"].items()]
-        meaning = inspect.getdoc(CASES[line["case"]]).rstrip(".")
+        meaning = inspect.getdoc(CASES[line["case"].partition(" ")[0]]).rstrip(".")
         rows.append(fill(f"{line['case']}: {meaning}; {', '.join(conditions)}"))
     rows.append(
         fill(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from absl import flags
 
-from hparse_jax import doctor
+from hparse_jax import doctor, known_network
 from hparse_jax.config import Config
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.selfcheck import check_compiler
@@ -70,8 +70,8 @@ def _compiler() -> Iterator[str]:
 
 
 def _precision() -> Iterator[str]:
-    for dtype in doctor.LIMITS:
-        error, limit = doctor.precision(dtype), doctor.limit(dtype)
+    for dtype in known_network.LIMITS:
+        error, limit = known_network.precision(dtype), known_network.limit(dtype)
         if not error <= limit:
             raise InputError(
                 f"a known network in {dtype} is off by {error:.1g} of its largest logit, {limit:g} "

@@ -1,6 +1,7 @@
 """The videos of `hparse predict`: their flags, the loop over them, and what it prints."""
 
 import dataclasses
+import errno
 import pathlib
 import sys
 import time
@@ -13,6 +14,7 @@ from hparse_jax.inference.class_map import ClassMap
 from hparse_jax.inference.outputs import Outputs
 from hparse_jax.inference.parse_video import VideoOutputs, parse_video
 from hparse_jax.inference.predictor import Predictor
+from hparse_jax.storage import printable
 
 
 def define_flags() -> None:
@@ -70,6 +72,11 @@ def predict_videos(
             frames = parse_video(predictor, path, results, wanted, translate, values.batch_size)
         except InputError as error:
             failures.append(str(error))
+            continue
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            failures.append(f"{printable(path)}: too long a name for its results")
             continue
         speed = frames / (time.perf_counter() - begin)
         print(f"{path}: {frames} frames parsed into {results}*, {speed:.2g} frames/s")

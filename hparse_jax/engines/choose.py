@@ -49,10 +49,15 @@ def runtime(engine: str) -> types.ModuleType:
         importlib.import_module("onnx")
         with _without_statistics():
             return importlib.import_module(engine)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise InputError(
             f"engine={engine}: needs the package {error.name or engine}; "
             f"pip install 'hparse_jax[{engine}]'"
+        ) from error
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"engine={engine}: it is installed and cannot be imported ({reason}); install it again"
         ) from error
 
 

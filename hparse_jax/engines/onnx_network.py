@@ -9,7 +9,6 @@ import collections
 import contextlib
 import ctypes
 import functools
-import os
 import pathlib
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from hparse_jax.engines.choose import runtime
 from hparse_jax.engines.onnx_convert import to_graph, to_model
 from hparse_jax.errors import InputError
 from hparse_jax.models.fold import fold_batch_norm
+from hparse_jax.processors import usable_cores
 
 _KEPT = 4 * 2**30  # bytes of weights in the programs that are kept
 
@@ -100,7 +100,7 @@ class OnnxNetwork:
 def _in_onnxruntime(file: pathlib.Path, precision: str) -> Program:
     onnxruntime = runtime("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = usable_cores()
     # between two photographs the cores belong to the rest of the work
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -125,9 +125,3 @@ def _release_memory() -> None:
     a ResNet-101 it holds 335 MiB, which the runtime would not use."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _threads() -> int:
-    """The cores that this process may use."""
-    available = getattr(os, "sched_getaffinity", None)  # Linux alone
-    return len(available(0)) if available else os.cpu_count() or 1

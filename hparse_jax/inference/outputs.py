@@ -133,7 +133,8 @@ class Outputs:
 
         Its JSON is written last and says what was asked for: formats, classes and so on.
         """
-        if not all(stem.with_name(stem.name + ending).is_file() for ending in self._fixed()):
+        # os.path.isfile, unlike Path.is_file, takes names of any length
+        if not all(os.path.isfile(stem.with_name(stem.name + end)) for end in self._fixed()):
             return False
         try:
             report = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())

@@ -15,6 +15,7 @@ from hparse_jax.inference.photos import files_under
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.inference.result import Result
 from hparse_jax.inference.video import SUFFIXES, open_video, smoothed, write_video
+from hparse_jax.storage import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,19 +78,23 @@ def find_videos(
     Raises InputError when two videos would share their results, or one lies where they go.
     """
     output, found = pathlib.Path(output), {}
+    there = pathlib.Path(os.path.realpath(output))
     for name in map(pathlib.Path, inputs):
-        paths = files_under(name, output.resolve(), SUFFIXES) if name.is_dir() else [name]
-        for path in paths:
+        is_folder = os.path.isdir(name)  # unlike Path.is_dir it takes names of any length
+        for path in files_under(name, there, SUFFIXES) if is_folder else [name]:
             if path.suffix.lower() not in SUFFIXES:
                 continue
-            folder = name if name.is_dir() else name.parent
+            folder = name if is_folder else name.parent
             results = output / path.relative_to(folder).with_suffix("")
             other = found.setdefault(results, path)
             if other != path:
-                shared = overlay_of(results)
-                raise InputError(f"{path} and {other} would share {shared}; rename one")
-            if path.resolve() == overlay_of(results).resolve():
-                raise InputError(f"output={output}: {path} would be overwritten; give another one")
+                names = f"{printable(path)} and {printable(other)}"
+                shared = printable(overlay_of(results))
+                raise InputError(f"{names} would share {shared}; rename one")
+            if os.path.realpath(path) == os.path.realpath(overlay_of(results)):
+                raise InputError(
+                    f"output={output}: {printable(path)} would be overwritten; give another one"
+                )
     return [(path, results) for results, path in found.items()]
 
 

@@ -43,8 +43,9 @@ class NodeHead(nn.Module):
     """Three convolutions per node, all nodes together: F (1x1) or F_down, F_up (3x3, 3x3, 1x1).
 
     The first reads h_v, given as the level map and the node's gate, and the message if there is
-    one. config.node_heads: "shared" is one set of weights for all nodes, as the equations write it,
-    "per_node" one for each. hidden: channels of a node. kernel: side of the first two convolutions.
+    one. config.node_heads: "shared" is one set of weights for all nodes of a level (the equations
+    give F neither a node nor a level), "per_node" one for each. hidden: channels of a node. kernel:
+    side of the first two convolutions.
     Returns float32 logits.
     """
 

@@ -64,8 +64,8 @@ def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None 
     put = functools.partial(sharding.global_batch, mesh)
     with contextlib.ExitStack() as stack:
         still_ours = stack.enter_context(sole_writer(workdir, _say)) if lead else lambda: None
-        claim(workdir, config, hierarchy)  # again: another process may have begun and ended
         if lead:
+            claim(workdir, config, hierarchy)  # again: another one may have begun and ended
             write_settings(workdir, config, hierarchy)
         checkpoints = stack.enter_context(
             Checkpoints(workdir, config.keep_checkpoints, config.keep_best, config.keep_every)
@@ -231,6 +231,11 @@ def _check(
             read_settings(start)
         except InputError as error:
             raise InputError(f"config.init_from: {error}") from error
+    if config.eval_every and config.val_split not in dataset.splits:
+        raise InputError(
+            f"config.val_split={config.val_split}: {dataset.name} has {', '.join(dataset.splits)} "
+            "alone; train without evaluations, config.eval_every=0, or build it with a list of val"
+        )
     for split in (config.train_split, *([config.val_split] if config.eval_every else [])):
         if not len(dataset.records(split)):
             raise InputError(f"split {split} of {dataset.name} is empty; build it again")

@@ -36,14 +36,14 @@ def test_the_peak_holds_memory_that_is_free_again():
 import numpy as np
 from hparse_jax.benchmark.hardware import peak_memory
 
-before = peak_memory()
-ones = np.ones(2**28, np.uint8)  # 256 MiB, written
+before = peak_memory()  # the first call starts jax's backend
+ones = np.ones(2**30, np.uint8)  # written
 del ones
 after = peak_memory()
 print(before["process_mib"], after["process_mib"], after["device_mib"])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     before, after, device = done.stdout.split()
-    # the first call starts jax's backend
-    assert 250 < float(after) - float(before) < 300
+    # a part of what was taken before may have been given back meanwhile
+    assert 900 < float(after) - float(before) < 1100
     assert device == b"None"

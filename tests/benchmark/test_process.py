@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import multiprocessing
+import os
 import signal
 
 import jax
@@ -83,3 +84,22 @@ def test_a_device_without_memory_is_a_wrong_input(monkeypatch):
 def test_a_process_that_the_system_ends_is_one_line():
     with pytest.raises(InputError, match=r"case big: .* signal 9, .* smaller --batch"):
         CaseProcess("big", functools.partial(signal.raise_signal, signal.SIGKILL))
+
+
+def sleepy():
+    return Case(1, lambda: contextlib.nullcontext(lambda: None), {})
+
+
+def test_a_process_that_ends_between_its_turns_is_one_line():
+    with CaseProcess("idle", sleepy) as case:
+        case.time()
+        os.kill(case._process.pid, signal.SIGKILL)
+        case._process.join()
+        with pytest.raises(InputError, match=r"case idle: .* signal 9"):
+            case.time()
+
+
+def test_an_error_of_the_system_is_handed_on(monkeypatch):
+    (error,) = answers(lambda: fails(OSError(28, "no space left")), monkeypatch=monkeypatch)
+    assert isinstance(error, OSError)
+    assert error.errno == 28

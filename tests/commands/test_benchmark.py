@@ -27,7 +27,7 @@ LINE = {
     "first_call_seconds": 61.23,
     "process_mib": 1234.5,
     "device_mib": None,
-    "conditions": {"size": (473, 473), "batch": 8, "dtype": "bfloat16"},
+    "conditions": {"size": (473, 473), "batch": 8, "precision": "bfloat16"},
     "hardware": {
         "cpu": "A processor with a long name of many words @ 2.00GHz",
         "cores": 96,
@@ -68,7 +68,7 @@ def test_the_table_shows_what_the_lines_hold(tmp_path):
             line["process_mib"],
         ]
         assert shown == pytest.approx(wanted, rel=2e-3)
-        assert line["weights"] == str(tmp_path / "run")
+        assert line["weights"] == "run"
         assert line["config"]["model.width"] == 0.02
     assert done.stdout.splitlines()[-1] == f"written to {tmp_path / 'new' / 'lines.jsonl'}"
     assert [x.split(": first call")[0] for x in done.stderr.splitlines()] == [
@@ -92,7 +92,7 @@ def test_the_table_fits_into_100_columns(accelerator):
         "@ 2.00GHz, 96 cores; ",
         "; 4 x TPU v5 lite; jax 0.10.2" if accelerator else "; no accelerator; jax 0.10.2",
         "cnif, weights: random; crop=65,33 model.depth=18 model.width=0.25",
-        "label maps of every level, at scale 1; size 473,473, batch 8, dtype bfloat16",
+        "label maps of every level, at scale 1; size 473,473, batch 8, precision bfloat16",
         "2 to warm up, then 5 timed calls, " + ("one case after" if accelerator else "in turn;"),
     ):
         assert part in text
@@ -102,6 +102,7 @@ def test_the_table_fits_into_100_columns(accelerator):
     ("arguments", "code", "message"),
     [
         (["--config=lip", "--cases=inference,speed"], 1, "no case speed; give inference, training"),
+        (["--config=lip", "--engines=trt"], 1, "--engines=trt: give some of jax, onnxruntime"),
         (["--config=lip", "--cases="], 1, "--cases: none is given"),
         (["--config=lip", "--repeats=0"], 1, "--repeats=0: give a number above 0"),
         (["--config=lip", "--warmup=0"], 1, "--warmup=0: give a number above 0"),

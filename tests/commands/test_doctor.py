@@ -5,7 +5,7 @@ import shutil
 import pytest
 from command_line import hparse
 
-from hparse_jax import doctor
+from hparse_jax import doctor, known_network
 
 ROWS = ["versions", "devices", "compiler", "precision", "free in workdir", "free in data"]
 
@@ -13,7 +13,7 @@ ROWS = ["versions", "devices", "compiler", "precision", "free in workdir", "free
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
     monkeypatch.setattr(doctor, "stream_speed", lambda config: 123.4)
-    monkeypatch.setattr(doctor, "precision", lambda dtype: 1e-7)
+    monkeypatch.setattr(known_network, "precision", lambda dtype: 1e-7)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_healthy_machine_is_described_and_well(folders):
 
 
 def test_everything_that_is_wrong_is_in_one_line(folders, monkeypatch):
-    monkeypatch.setattr(doctor, "precision", lambda dtype: 0.5)
+    monkeypatch.setattr(known_network, "precision", lambda dtype: 0.5)
     usage = shutil.disk_usage("/")._replace(free=7_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     done = hparse("doctor", *folders)

@@ -9,6 +9,7 @@ import runpy
 import pytest
 
 from hparse_jax.config import Config, settings, shown, validate
+from hparse_jax.config_files import read_config
 from hparse_jax.interop.formats import FORMATS
 
 FILES = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -39,7 +40,7 @@ def test_each_config_is_valid_and_has_the_command_that_trains_it(case):
 
 def test_a_config_whose_score_presumes_trained_weights_imports_and_uses_them(case):
     config, commands, file = case
-    assert config.pretrained == (file.stem != "synthetic")  # every published score does
+    assert config.pretrained == ("\nPublished" in file.read_text())  # every published score does
     if not config.pretrained:
         return
     importing = next(c for c in commands if c.startswith("hparse import-weights "))
@@ -59,3 +60,9 @@ def test_a_config_whose_score_presumes_trained_weights_imports_and_uses_them(cas
 
 def test_by_default_no_config_presumes_anything():
     assert not Config().pretrained
+
+
+def test_lip_is_evaluated_at_the_side_of_the_released_code():
+    """513 pixels in the released CNIF's evaluation, both with our network and with theirs."""
+    assert read_config("lip").eval_side == 513
+    assert FORMATS["cnif-official"].settings(101).eval_side == 513

@@ -12,6 +12,7 @@ def test_the_settings_are_those_of_the_follow_ups_files():
     config = runpy.run_path(str(CONFIGS / "lip_lab.py"))["get_config"]()
     validate(config)
     # train/train_lip.py and train_pascal.sh
+    assert config.eval_side == 473
     assert (config.crop, config.epochs, config.batch_size) == ((473, 473), 151, 20)
     optimizer = config.optimizer
     assert (optimizer.base_lr, optimizer.power, optimizer.momentum) == (1e-2, 0.9, 0.9)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from hparse_jax.checkpoint import load_run
+from hparse_jax.config import Config
+from hparse_jax.errors import InputError
 from hparse_jax.lock import sole_writer
+from hparse_jax.training.train import train
 
 
 def arrays_of(workdir, step):
@@ -150,4 +153,11 @@ def test_a_structure_loss_without_joints_is_refused_before_anything_is_written(
     output = finish(start(tmp_path / "run", loss__structure="product"), code=1)
     assert "hierarchy fashion_clothing defines no joints" in output.splitlines()[-1]
     assert "config.loss.structure=none" in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluations_without_their_split_are_refused_with_the_remedy(tmp_path, built):
+    config = Config(dataset="fashion_clothing", data_dir=str(built), val_split="dev", eval_every=2)
+    with pytest.raises(InputError, match=r"val_split=dev: .* has train, val alone; .*eval_every=0"):
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

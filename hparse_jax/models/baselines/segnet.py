@@ -15,8 +15,9 @@ class SegNet(nn.Module):
     """Images [b, h, w, 3], normalised -> ParserOutput with leaf logits at the images' size.
 
     Every convolution but the last is followed by batch norm and ReLU, and has no bias of its own.
-    SegNet's weights of rare classes in its loss are left out, as the loss here is one for all
-    networks. The encoder's kernels have VGG's names and shapes: a trained VGG-16 can initialise it.
+    The class weights of SegNet's loss are those of config.loss.class_weights=median_frequency, off
+    by default. The encoder's kernels have VGG's names and shapes: a trained VGG-16 can initialise
+    it.
     """
 
     config: ModelConfig
