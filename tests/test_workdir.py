@@ -192,6 +192,16 @@ def test_settings_of_a_writer_that_was_killed_are_not_called_damaged(tmp_path, m
     assert read_settings(tmp_path)[0].data_dir == "/after"
 
 
+def test_writing_the_same_settings_again_leaves_the_files_to_their_readers(tmp_path):
+    hierarchy = get_hierarchy("lip")
+    write_settings(tmp_path, Config(), hierarchy)
+    before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    write_settings(tmp_path, Config(), hierarchy)
+    assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
+    write_settings(tmp_path, Config(workers=3), hierarchy)
+    assert read_settings(tmp_path)[0].workers == 3
+
+
 def test_a_backbone_of_an_earlier_version_is_to_be_imported_again(tmp_path):
     """Earlier versions stored a backbone as a network of LIP."""
     write_settings(tmp_path, Config(model=ModelConfig(name="resnet")), LIP)

@@ -113,6 +113,14 @@ def test_a_long_video_is_read_as_it_is_parsed(tmp_path):
         assert container.streams.video[0].frames == 100
 
 
+def test_what_cannot_be_a_video_is_left_to_photographs(tmp_path):
+    """A name that no file can have, and a link to itself."""
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    names = ["x" * 300 + ".jpg", str(tmp_path / "loop.mp4")]
+    found = find_videos(names, tmp_path / "out")
+    assert [path.name for path, _ in found] == ["loop.mp4"]
+
+
 def test_videos_are_found_by_name_and_in_folders(tmp_path):
     for name in ("clips/day/a.mp4", "clips/b.MOV", "clips/c.jpg", "clips/.hidden.mp4", "d.webm"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
