@@ -10,11 +10,11 @@ import hashlib
 import json
 import pathlib
 
-import cv2
 import jax
 import numpy as np
 import pytest
 import safetensors
+from PIL import Image
 
 import hparse_jax
 from hparse_jax.checkpoint import load_run
@@ -33,7 +33,7 @@ def parser():
 
 
 def recorded(name: str) -> np.ndarray:
-    return cv2.imread(str(pathlib.Path(__file__).parent / "shipped" / name), cv2.IMREAD_UNCHANGED)
+    return np.asarray(Image.open(pathlib.Path(__file__).parent / "shipped" / name))
 
 
 def test_a_drawn_person_is_parsed_as_recorded(parser):

@@ -7,7 +7,7 @@ import sys
 
 import jax
 
-import hparse_jax
+from hparse_jax.doctor import versions
 from hparse_jax.processors import usable_cores
 
 _MIB = 2**20
@@ -20,14 +20,14 @@ def hardware() -> dict:
     jax computes on the CPU.
     """
     devices = jax.local_devices()
-    on_cpu = devices[0].platform == "cpu"
+    on_cpu, found = devices[0].platform == "cpu", versions()
     return {
         "cpu": _cpu(),
         "cores": usable_cores(),
         "accelerator": None if on_cpu else f"{len(devices)} x {devices[0].device_kind}",
         "jax": jax.__version__,
         "python": platform.python_version(),
-        "hparse_jax": hparse_jax.__version__,
+        "hparse_jax": found["hparse_jax"],
     }
 
 

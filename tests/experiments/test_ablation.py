@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 import json
-import os
 import pathlib
 import signal
 import sys
@@ -147,7 +146,7 @@ def test_a_stopped_campaign_has_whole_seeds_and_resumes(ablation, campaign, tmp_
         trained.append((workdir.parent.name, config.seed, config.model))
         (workdir / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
         if len(trained) == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return True
 
     def evaluate_split(parser, dataset, split, hierarchy, **_):
