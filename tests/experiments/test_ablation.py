@@ -1,7 +1,6 @@
 """CNIF's ablation: its tables from numbers computed by hand, a tiny campaign from end to end."""
 
 import functools
-import importlib.util
 import json
 import pathlib
 import signal
@@ -10,6 +9,7 @@ from unittest import mock
 
 import pytest
 from absl import flags
+from load_script import load_script
 
 import hparse_jax.commands.train  # noqa: F401, its libraries define flags of their own, once
 from hparse_jax.errors import InputError
@@ -22,11 +22,7 @@ LEVELS = ("parts", "halves", "body")
 
 @pytest.fixture(scope="module")
 def ablation():
-    """experiments/cnif/ablation.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("ablation", CNIF / "ablation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("cnif/ablation.py")
 
 
 def report(*means, **changed):

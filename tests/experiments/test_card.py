@@ -1,22 +1,18 @@
 """The model card's measurements, from numbers computed by hand."""
 
-import importlib.util
 import pathlib
 import types
 
 import numpy as np
 import pytest
+from load_script import load_script
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "street" / "card.py"
 
 
 @pytest.fixture(scope="module")
 def card():
-    """experiments/street/card.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("card", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("street/card.py")
 
 
 def test_pixels_are_counted_by_their_probability_and_255_is_not(card):

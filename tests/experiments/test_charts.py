@@ -1,6 +1,5 @@
 """Bars and dots of the experiments: lengths, places and numbers, the size of a large chart."""
 
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from load_script import load_script
 from PIL import Image
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -15,11 +15,7 @@ EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
 @pytest.fixture(scope="module")
 def charts():
-    """experiments/charts.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("charts", EXPERIMENTS / "charts.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("charts.py")
 
 
 def test_a_bar_is_the_mean_of_its_dots(charts):

@@ -1,7 +1,6 @@
 """CNIF's figures: the table of the gates by hand, and the script on a random network."""
 
 import dataclasses
-import importlib.util
 import pathlib
 import sys
 from unittest import mock
@@ -9,6 +8,7 @@ from unittest import mock
 import jax
 import numpy as np
 import pytest
+from load_script import load_script
 from PIL import Image
 
 from hparse_jax.checkpoint import save_run
@@ -26,11 +26,7 @@ NAN = float("nan")
 
 @pytest.fixture(scope="module")
 def figures():
-    """experiments/cnif/figures.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("figures", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("cnif/figures.py")
 
 
 def test_gates_are_listed_by_node_and_source_without_background(figures):

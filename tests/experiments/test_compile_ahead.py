@@ -1,26 +1,16 @@
 """The flags of compile_ahead.py; compiling takes libtpu and minutes."""
 
-import importlib.util
-import pathlib
-import sys
-
 import pytest
+from load_script import load_script
 
 from hparse_jax.errors import InputError
-
-EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")  # the script's own settings end with the test
-    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "localhost")
-    spec = importlib.util.spec_from_file_location("compile_ahead", EXPERIMENTS / "compile_ahead.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "compile_ahead", module)
-    spec.loader.exec_module(module)
-    return module
+    for name in ("TPU_SKIP_MDS_QUERY", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.setenv(name, "0")  # what the script sets ends with the test
+    return load_script("compile_ahead.py")
 
 
 def test_fields_of_the_config_are_set_and_it_computes_as_an_accelerator(script):

@@ -1,10 +1,10 @@
 """The table of engines: agreement with the reference and scores, on tiny photos."""
 
-import importlib.util
 import pathlib
 
 import numpy as np
 import pytest
+from load_script import load_script
 
 from hparse_jax.checkpoint import save_run
 from hparse_jax.config import Config, ModelConfig
@@ -19,11 +19,7 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "engines.py"
 
 @pytest.fixture(scope="module")
 def engines():
-    """experiments/engines.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("engines", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("engines.py")
 
 
 def test_a_row_compares_with_the_reference_and_scores_as_evaluate_does(engines, built, tmp_path):

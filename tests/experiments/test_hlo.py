@@ -1,14 +1,9 @@
 """Bytes of a compiled program, read from its text."""
 
-import importlib.util
-import pathlib
-
 import pytest
+from load_script import load_script
 
-FILE = pathlib.Path(__file__).parents[2] / "experiments" / "hlo.py"
-spec = importlib.util.spec_from_file_location("hlo", FILE)
-hlo = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(hlo)
+hlo = load_script("hlo.py")
 
 PROGRAM = """HloModule jit_step, is_scheduled=true
 

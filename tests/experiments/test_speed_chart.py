@@ -6,18 +6,15 @@ import subprocess
 import sys
 
 import pytest
+from load_script import load_script
 from PIL import Image
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "speed_chart.py"
 
 
 @pytest.fixture
-def chart(monkeypatch):
-    """experiments/speed_chart.py; the scripts are no package."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    names = {"__name__": "speed_chart"}
-    exec(SCRIPT.read_text(), names)
-    return names
+def chart():
+    return load_script("speed_chart.py")
 
 
 def test_calls_are_read_as_milliseconds_an_image(chart, tmp_path):
@@ -26,7 +23,7 @@ def test_calls_are_read_as_milliseconds_an_image(chart, tmp_path):
         {"case": "stream", "images": 100, "seconds": [2.0]},
     ]
     (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    read = chart["read"](tmp_path / "a.jsonl")
+    read = chart.read(tmp_path / "a.jsonl")
     assert read == {"inference": [250.0, 500.0], "stream": [20.0]}
 
 

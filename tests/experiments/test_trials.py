@@ -1,11 +1,11 @@
 """The trials of recipes: valid settings, one change each, a table of those that are done."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 
 import pytest
+from load_script import load_script
 
 from hparse_jax.config import flat, validate
 
@@ -14,11 +14,7 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "street" / "trials.
 
 @pytest.fixture(scope="module")
 def trials():
-    """experiments/street/trials.py; the scripts are no package."""
-    spec = importlib.util.spec_from_file_location("trials", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("street/trials.py")
 
 
 def test_every_trial_is_a_valid_config_and_changes_what_it_says(trials):
