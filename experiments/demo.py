@@ -30,6 +30,7 @@ from hparse_jax.inference.predictor import load_parser
 from hparse_jax.render import contact_sheet, overlay, picture_jpeg
 from hparse_jax.storage import write_bytes, write_json
 from hparse_jax.training.train import train
+from hparse_jax.workdir import SHIPPED
 
 FOLDER = pathlib.Path("demo")
 DATA, RUN, PHOTOS, PARSED = (FOLDER / name for name in ("data", "run", "photos", "parsed"))
@@ -65,7 +66,7 @@ def main() -> int:
     begin = time.perf_counter()
     if sys.argv[1:]:
         show("predict", f"--output={YOURS}", *sys.argv[1:])
-        if code := predict(load_parser(), sys.argv[1:], YOURS):
+        if code := predict(load_parser(SHIPPED), sys.argv[1:], YOURS):
             return code
 
     show("build synthetic", f"--data_dir={DATA}")

@@ -52,15 +52,20 @@ def instructions(text: str) -> list[Instruction]:
             if operation in _FREE or operation.endswith("-done"):
                 continue
             operands = re.findall(r"%([\w.-]+)", _arguments(rest))
-            moved = sum(in_memory(shapes.get(operand, "")) for operand in operands)
+            read = [shapes.get(operand, "") for operand in operands]
+            moved, result = sum(map(in_memory, read)) + in_memory(shape), payload(shape)
+            if operation.endswith("-start") and shape.startswith("("):
+                # its result is a tuple that names the operands once more
+                moved -= sum(map(in_memory, read))
+                result -= sum(map(payload, read))
             source = re.search(r'op_name="([^"]*)"', rest)
             found.append(
                 Instruction(
                     one,
                     operation,
                     source[1] if source else "",
-                    runs * (moved + in_memory(shape)),
-                    runs * payload(shape),
+                    runs * moved,
+                    runs * result,
                 )
             )
     return found

@@ -1,10 +1,12 @@
 """What must be set before jax starts: a flag of its CPU backend, and the cache of programs."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import platform
 
+import filelock
 import jaxlib
 import platformdirs
 
@@ -44,9 +46,23 @@ def set_compile_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
+    _drop_unfinished(folder)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+def _drop_unfinished(folder: pathlib.Path) -> None:
+    """Deletes what a process left that was killed while it wrote an entry of the cache.
+
+    jax writes the entry, then a file with the time of its last use. One entry without that file,
+    and jax warns whenever it compiles and adds no entry any more. Under jax's own lock, so that
+    no other process is writing; when one is, or the folder is read-only, the next call does it.
+    """
+    with contextlib.suppress(OSError), filelock.FileLock(folder / ".lockfile", timeout=0):
+        for entry in folder.glob("*-cache"):
+            if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
+                entry.unlink()
 
 
 def _processor() -> str:

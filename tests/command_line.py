@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 from unittest import mock
@@ -13,7 +14,9 @@ from hparse_jax.__main__ import main
 
 
 def hparse(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
-    """`hparse ARGUMENTS`: exit code, stdout and stderr. Its flags are forgotten afterwards.
+    """`hparse ARGUMENTS`: exit code, stdout and stderr.
+
+    Its flags and what it set in the environment are forgotten afterwards.
 
     stdout is text; bytes that are not come back by `.encode(errors="surrogateescape")`.
     """
@@ -21,6 +24,7 @@ def hparse(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""), io.StringIO()
     try:
         with (
+            mock.patch.dict(os.environ),
             mock.patch.object(sys, "argv", ["hparse", *arguments]),
             mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
             contextlib.redirect_stdout(out),

@@ -10,10 +10,12 @@ import hashlib
 import json
 import pathlib
 
+import cv2
 import jax
 import numpy as np
 import pytest
 import safetensors
+from command_line import hparse
 from PIL import Image
 
 import hparse_jax
@@ -84,3 +86,12 @@ def test_no_weight_is_missing_or_not_finite():
     leaves = jax.tree.leaves(load_run("shipped").variables)
     assert sum(x.size for x in leaves) > 1e6
     assert all(np.isfinite(x).all() for x in leaves)
+
+
+def test_predict_without_a_workdir_says_in_one_line_what_it_takes(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), draw(0, 0)[0][..., ::-1])
+    done = hparse("predict", f"--output={tmp_path / 'out'}", str(tmp_path / "a.png"))
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("no --workdir is given: the bundled parser, CNIF ")
+    assert (tmp_path / "out" / "a.png").is_file()

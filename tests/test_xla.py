@@ -1,9 +1,10 @@
-"""The XLA setting for jaxlib 0.10 on a CPU (see hparse_jax/_xla.py)."""
+"""What is set before jax starts (see hparse_jax/_xla.py)."""
 
 import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -47,3 +48,24 @@ def test_only_jaxlib_0_10_gets_the_flag_and_the_users_value_stands(
     monkeypatch.setenv("XLA_FLAGS", before)
     _xla.set_xla_flags()
     assert os.environ["XLA_FLAGS"] == after
+
+
+def test_a_killed_process_leaves_no_entry_that_stops_the_cache(tmp_path, monkeypatch):
+    """jax warns and stores nothing while an entry lacks the file with the time of its use."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    environment = {k: v for k, v in os.environ.items() if "COMPILATION_CACHE" not in k}
+    with mock.patch.dict(os.environ, environment, clear=True):
+        _xla.set_compile_cache()
+        cache = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+        (cache / "half-cache").write_bytes(b"a")
+        (cache / "whole-cache").write_bytes(b"b")
+        (cache / "whole-atime").write_bytes(bytes(8))
+        del os.environ["JAX_COMPILATION_CACHE_DIR"]
+        _xla.set_compile_cache()
+        code = "import jax; print(jax.jit(lambda x: x + 1)(2))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")
+    assert (cache / "whole-cache").exists()
+    assert not (cache / "half-cache").exists()
+    assert len(list(cache.glob("jit_*-cache"))) == 1

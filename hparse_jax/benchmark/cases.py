@@ -86,7 +86,7 @@ def inference(subject: Subject) -> Case:
         for _ in parser.stream(images, batch):
             pass
 
-    conditions = {"size": size, "batch": batch, "precision": parser.precision}
+    conditions = {"size": size, "batch": batch} | _computed(parser)
     return Case(batch, lambda: contextlib.nullcontext(call), conditions)
 
 
@@ -158,8 +158,7 @@ def predict(subject: Subject) -> Case:
         "photographs": f"{len(photos)} {'drawn' if drawn else 'given'}",
         "megapixels": round(float(np.mean(pixels)) / 1e6, 3),
         "batch": subject.batch or parser.batch_size,
-        "precision": parser.precision,
-    }
+    } | _computed(parser)
     return Case(len(photos), turn, conditions)
 
 
@@ -187,6 +186,11 @@ def _parser(subject: Subject, **options) -> Predictor:
     make = jax.jit(initial_variables, static_argnums=(0, 1))
     variables = make(model, subject.config.seed)
     return Predictor(model, variables, subject.config, subject.hierarchy, **options)
+
+
+def _computed(parser: Predictor) -> dict:
+    """What the network runs in, ready for JSON."""
+    return {"engine": parser.engine, "precision": parser.precision}
 
 
 def _random_images(

@@ -92,18 +92,23 @@ def main(argv: list[str]) -> None:
             raise InputError(f"--cases={','.join(cases)}: no case {name}; give {', '.join(CASES)}")
     if not cases:
         raise InputError(f"--cases: none is given; give some of {', '.join(CASES)}")
-    for engine in values.engines:
-        if engine not in ENGINES:
-            raise InputError(f"--engines={','.join(values.engines)}: give some of {_ENGINES}")
+    if not values.engines or not set(values.engines) <= set(ENGINES):
+        raise InputError(f"--engines={','.join(values.engines)}: give some of {_ENGINES}")
     size = numbers("size", int, 17, 4096, "473,473")
     if size is not None and len(size) != 2:
         raise InputError(f"--size={','.join(values.size)}: give HEIGHT,WIDTH, e.g. 473,473")
     workdir, config, hierarchy = _chosen()
     with tempfile.TemporaryDirectory(prefix="hparse_benchmark_") as scratch:
         subject = Subject(
-            config, hierarchy, workdir, pathlib.Path(scratch), size, values.batch, values.photos
+            config,
+            hierarchy,
+            workdir,
+            pathlib.Path(scratch),
+            size,
+            values.batch,
+            values.photos,
+            precision=values.precision,
         )
-        subject = dataclasses.replace(subject, precision=values.precision)
         check(subject, cases)
         if values.output is not None:
             _check_writable(pathlib.Path(values.output))

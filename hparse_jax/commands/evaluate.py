@@ -17,7 +17,7 @@ from hparse_jax.inference.groups import factors, object_sizes
 from hparse_jax.inference.predictor import Predictor
 from hparse_jax.models import build_model
 from hparse_jax.storage import check_folder, write_json
-from hparse_jax.workdir import SHIPPED, located
+from hparse_jax.workdir import located
 
 
 def define_flags() -> None:
@@ -53,9 +53,8 @@ def main(argv: list[str]) -> None:
         check_folder(pathlib.Path(values.output).absolute().parent, f"--output={values.output}")
     if values.dataset == "":
         raise InputError("--dataset=: give the name of a built dataset, e.g. atr")
-    run = load_run(values.workdir or SHIPPED, values.step)
-    if not values.workdir:
-        print(f"no workdir is given: {run.note}")
+    place = inference_flags.workdir()
+    run = load_run(place, values.step)
     config = run.config
     dataset = inference_flags.built_dataset(config)
     split = values.split or config.val_split
@@ -94,8 +93,7 @@ def main(argv: list[str]) -> None:
     for shown in sides:
         at_side = score(predictor(side=shown, scales=(1.0,)))
         report.setdefault("input_sizes", {})[str(shown)] = at_side["levels"][0]
-    workdir = located(values.workdir or SHIPPED)
-    folder = workdir if workdir.is_dir() else pathlib.Path()
+    folder = located(place) if located(place).is_dir() else pathlib.Path()
     output = pathlib.Path(values.output or folder / _name(report, config))
     write_json(output, report)
     print(table(report))

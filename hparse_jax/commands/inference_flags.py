@@ -1,11 +1,15 @@
 """Flags that `evaluate`, `predict` and `serve` share."""
 
+import sys
+
 from absl import flags
 
 from hparse_jax.config import Config
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.engines.choose import ENGINES, PRECISIONS
 from hparse_jax.errors import InputError
+from hparse_jax.packed import read_header
+from hparse_jax.workdir import SHIPPED, located
 
 
 def define_flags() -> None:
@@ -80,6 +84,16 @@ def built_dataset(config: Config) -> BuiltDataset:
             f"give --data_dir=FOLDER, the folder of the built datasets; the run's own is not there "
             f"({error})"
         ) from error
+
+
+def workdir() -> str:
+    """The value of --workdir; without it that of the bundled parser, which is then said on stderr.
+    Raises InputError when the installation lacks it."""
+    if flags.FLAGS.workdir is not None:
+        return flags.FLAGS.workdir
+    note = read_header(located(SHIPPED))["note"]
+    print(f"no --workdir is given: the bundled parser, {note}", file=sys.stderr)
+    return SHIPPED
 
 
 def scales() -> tuple[float, ...] | None:

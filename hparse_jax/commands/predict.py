@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
         check_folder(pathlib.Path(values.output).absolute(), f"--output={values.output}")
     scales = inference_flags.scales()
     predictor = load_parser(
-        values.workdir,
+        inference_flags.workdir(),
         values.step,
         scales=scales,
         flip=values.flip,

@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
         ) from error
     with serving.listen(values.host, values.port) as listener:
         predictor = load_parser(
-            values.workdir,
+            inference_flags.workdir(),
             values.step,
             scales=scales,
             flip=values.flip,

@@ -37,7 +37,8 @@ def test_inference_parses_a_batch_of_the_size_asked_for(subject, monkeypatch):
     case = inference(dataclasses.replace(subject, size=(33, 49), batch=3))
     seconds_of(case)
     assert parsed == [((33, 49), 3)] * case.images
-    assert case.conditions == {"size": (33, 49), "batch": 3, "precision": "float32"}
+    computed = {"engine": "jax", "precision": "float32"}
+    assert case.conditions == {"size": (33, 49), "batch": 3} | computed
 
 
 def test_training_learns_with_every_call(subject):

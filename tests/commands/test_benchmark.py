@@ -103,6 +103,7 @@ def test_the_table_fits_into_100_columns(accelerator):
     [
         (["--config=lip", "--cases=inference,speed"], 1, "no case speed; give inference, training"),
         (["--config=lip", "--engines=trt"], 1, "--engines=trt: give some of jax, onnxruntime"),
+        (["--config=lip", "--engines="], 1, "--engines=: give some of jax"),
         (["--config=lip", "--cases="], 1, "--cases: none is given"),
         (["--config=lip", "--repeats=0"], 1, "--repeats=0: give a number above 0"),
         (["--config=lip", "--warmup=0"], 1, "--warmup=0: give a number above 0"),
