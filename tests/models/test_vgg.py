@@ -46,11 +46,11 @@ def test_the_classifiers_weights_are_there_and_change_no_block():
     config = ModelConfig(width=0.02, dtype="float32")
     images = jax.random.normal(jax.random.key(0), (1, 33, 47, 3))
     plain, whole = (VGG(config, round_down=True, classifier=c) for c in (False, True))
-    variables = whole.init(jax.random.key(0), images)
+    variables = jax.jit(whole.init)(jax.random.key(0), images)
     jax.tree.map(
         np.testing.assert_array_equal,
-        whole.apply(variables, images),
-        plain.apply(variables, images),
+        jax.jit(whole.apply)(variables, images),
+        jax.jit(plain.apply)(variables, images),
     )
     full = VGG(ModelConfig(dtype="float32"), round_down=True, classifier=True)
     variables = jax.eval_shape(lambda: full.init(jax.random.key(0), images))

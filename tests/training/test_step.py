@@ -10,35 +10,63 @@ from flax import linen as nn
 
 import hparse_jax
 from hparse_jax.checkpoint import Checkpoints
-from hparse_jax.config import Config, LossConfig, ModelConfig, OptimizerConfig
+from hparse_jax.config import Config, LossConfig, OptimizerConfig
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.losses import class_weights, parsing_loss
 from hparse_jax.models import LevelOutput, ParserOutput
-from hparse_jax.models.cnif import CNIF
-from hparse_jax.models.context import ImageEmbedding
 from hparse_jax.models.layers import BatchNorm
 from hparse_jax.models.ops import normalise
+from hparse_jax.models.output import direct_level
 from hparse_jax.sharding import data_mesh
 from hparse_jax.training.step import create_state, make_train_step
 
-# the joints of PASCAL-Person-Part, and two levels instead of three: less to compile
+# the joints of PASCAL-Person-Part, and two levels instead of three
 PASCAL = hparse_jax.get_hierarchy("pascal_person_part")
 PARTS = dataclasses.replace(PASCAL.levels[0], parents=(0, 1, 1, 1, 1, 1, 1))
 HIERARCHY = dataclasses.replace(PASCAL, levels=(PARTS, PASCAL.levels[2]))
+LEAVES = PASCAL.leaves_only()
+MESH = data_mesh(jax.devices()[:1])
+STEPS = 10
 
 
-class Pixels(nn.Module):
-    """The images' own pixels instead of the blocks of a ResNet, which would be compiled."""
+class Pixelwise(nn.Module):
+    """The smallest network: batch norm of the pixels, dropout, one matrix."""
 
-    def __call__(self, images, train, inside):
-        strides_and_copies = ((4, 2), (8, 6), (16, 8), (16, 8))
-        return tuple(jnp.tile(images[:, ::s, ::s], copies) for s, copies in strides_and_copies)
+    hierarchy: Hierarchy
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, images, train=False, inside=None):
+        x = BatchNorm(name="norm")(images, train)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        logits = nn.Dense(len(self.hierarchy.levels[0].nodes), name="head")(x)
+        return ParserOutput((direct_level(logits),), None)
 
 
-class WithoutBackbone(CNIF):
-    def setup(self):
-        self.resnet = Pixels()
-        self.embedding = ImageEmbedding(self.config)
+class TwoLevels(nn.Module):
+    """Two levels, the upper with two sources: what a loss of several terms needs."""
+
+    hierarchy: Hierarchy = HIERARCHY
+
+    @nn.compact
+    def __call__(self, images, train=False, inside=None):
+        x = BatchNorm(name="norm")(nn.Conv(4, (3, 3))(images), train)
+        parts, body = (nn.Dense(len(level.nodes))(x) for level in self.hierarchy.levels)
+        bottom_up = nn.Dense(len(self.hierarchy.levels[1].nodes))(parts)
+        both = LevelOutput(body, None, bottom_up, body + bottom_up, {})
+        return ParserOutput((direct_level(parts), both), None)
+
+
+class AroundTheMean(nn.Module):
+    """A matrix of the differences from the mean of the image, which padding would shift."""
+
+    hierarchy: Hierarchy
+
+    @nn.compact
+    def __call__(self, images, train=False, inside=None):
+        where = None if inside is None else inside[..., None]
+        x = images - images.mean((1, 2), keepdims=True, where=where)
+        return ParserOutput((direct_level(nn.Dense(len(self.hierarchy.levels[0].nodes))(x)),), None)
 
 
 @pytest.mark.parametrize(("structure", "levels"), [("none", True), ("product", False)])
@@ -52,8 +80,7 @@ def test_accumulated_pieces_give_the_step_of_the_whole_batch(structure, levels):
     images = np.repeat(photos, 2, axis=0)  # image i goes to piece i mod 2: both get both photos
     labels = rng.integers(0, 7, (4, 33, 33), dtype=np.uint8)
     labels[0, 5:] = 255
-    network = ModelConfig(depth=18, width=0.125, hierarchy=levels, dtype="float32")
-    model = WithoutBackbone(network, HIERARCHY if levels else HIERARCHY.leaves_only())
+    model = TwoLevels() if levels else Pixelwise(LEAVES)
     results = []
     for accumulate in (1, 2):
         config = Config(
@@ -61,8 +88,8 @@ def test_accumulated_pieces_give_the_step_of_the_whole_batch(structure, levels):
             accumulate=accumulate,
             loss=LossConfig(structure=structure),
         )
-        state = create_state(model, config, data_mesh(jax.devices()[:1]), 10)
-        step = make_train_step(model, config, data_mesh(jax.devices()[:1]), 10)
+        state = create_state(model, config, MESH, 10)
+        step = make_train_step(model, config, MESH, 10)
         before = jax.tree.map(np.asarray, state.variables["params"])
         state, metrics = step(state, images, labels)
         assert int(state.step) == 1
@@ -86,39 +113,18 @@ def test_masked_padding_leaves_the_loss_of_a_crop_as_it_is():
     around = ((0, 0), (0, 32), (0, 16))
     padded = np.pad(images, (*around, (0, 0)), constant_values=100)
     padded_labels = np.pad(labels, around, constant_values=255)
-    network = ModelConfig(depth=18, width=0.125, hierarchy=False, dtype="float32")
-    model = WithoutBackbone(network, HIERARCHY.leaves_only())
-    mesh, losses = data_mesh(jax.devices()[:1]), []
+    model, losses = AroundTheMean(LEAVES), []
     for masked, image, label in (
         (True, images, labels),
         (True, padded, padded_labels),
         (False, padded, padded_labels),
     ):
         config = Config(mask_padding=masked, freeze_batch_norm=True, mean=(100.0, 100.0, 100.0))
-        state = create_state(model, config, mesh, 10)
-        _, metrics = make_train_step(model, config, mesh, 10)(state, image, label)
+        state = create_state(model, config, MESH, 10)
+        _, metrics = make_train_step(model, config, MESH, 10)(state, image, label)
         losses.append(float(metrics["loss"]))
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     assert abs(losses[2] / losses[0] - 1) > 1e-3
-
-
-class Pixelwise(nn.Module):
-    """The smallest network: batch norm of the pixels, dropout, one matrix."""
-
-    hierarchy: Hierarchy
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, images, train=False, inside=None):
-        x = BatchNorm(name="norm")(images, train)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        logits = nn.Dense(len(self.hierarchy.levels[0].nodes), name="head")(x)
-        return ParserOutput((LevelOutput(logits, None, None, logits, {}),), None)
-
-
-LEAVES = PASCAL.leaves_only()
-MESH = data_mesh(jax.devices()[:1])
-STEPS = 10
 
 
 def batch(seed=0):
@@ -230,7 +236,7 @@ class Breaking(Pixelwise):
         output = super().__call__(images, train)
         (level,) = output.levels
         logits = level.direct + jnp.where(images.min() > 2.0, jnp.nan, 0.0)
-        return ParserOutput((LevelOutput(logits, None, None, logits, {}),), None)
+        return ParserOutput((direct_level(logits),), None)
 
 
 def test_a_skipped_step_leaves_everything_but_its_number():
