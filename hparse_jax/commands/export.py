@@ -1,5 +1,6 @@
 """Exports a trained parser to ONNX or StableHLO, for use without this package."""
 
+import math
 import pathlib
 
 from absl import flags
@@ -10,6 +11,8 @@ from hparse_jax.errors import InputError, UsageError
 from hparse_jax.inference.photos import find_photos, read_photo
 from hparse_jax.interop.export import FORMATS, canvas_size, check_output, export_parser
 from hparse_jax.workdir import SHIPPED
+
+_CALIBRATION = 100  # photographs, spread over those of --int8
 
 
 def define_flags() -> None:
@@ -31,6 +34,12 @@ def define_flags() -> None:
         "batch", None, "Photographs at a time. Default: 1 in ONNX, any number in StableHLO."
     )
     flags.DEFINE_string("photos", None, "A folder of photographs to compare the results on, too.")
+    flags.DEFINE_string(
+        "int8",
+        None,
+        "A folder of photographs to calibrate on: the products with trained weights are computed "
+        "in eight bits. At most 100 of them are taken, spread over the folder. With --format=onnx.",
+    )
     flags.DEFINE(
         StepParser(), "step", None, "Step of the checkpoint, or `best`; default: the last one."
     )
@@ -41,7 +50,8 @@ def main(argv: list[str]) -> None:
 
     The whole parser from uint8 photographs to label maps and logits of every level, in float32.
     The file is compared with the network in JAX on random images and on --photos; when logits
-    differ by more than 1e-4 of the largest, no file is left. docs/export.md says how to run it.
+    differ by more than 1e-4 of the largest, no file is left. With --int8 that file is then turned
+    into one of eight bits, and the labels that stay are counted. docs/export.md says how to run it.
     """
     values = flags.FLAGS
     if argv:
@@ -51,7 +61,13 @@ def main(argv: list[str]) -> None:
     if wanted is not None and len(wanted) != 2:
         raise InputError(f"--size={','.join(values.size)}: give height and width, e.g. 473,473")
     check_output(values.output)
-    photos = () if values.photos is None else find_photos([values.photos], values.output, ())
+    if values.int8 is not None and values.format != "onnx":
+        raise InputError(f"--int8={values.int8}: is for --format=onnx, not {values.format}")
+    photos, calibration = (
+        () if folder is None else find_photos([folder], values.output, ())
+        for folder in (values.photos, values.int8)
+    )
+    every = max(1, math.ceil(len(calibration) / _CALIBRATION))
     run = load_run(values.workdir or SHIPPED, values.step)
     wanted = wanted or run.config.crop
     size = canvas_size(wanted)
@@ -64,6 +80,7 @@ def main(argv: list[str]) -> None:
         size,
         values.batch,
         (read_photo(photo.path) for photo in photos),
+        [read_photo(photo.path) for photo in calibration[::every]],
     )
     for pictures, agreement in found.items():
         print(
@@ -71,4 +88,5 @@ def main(argv: list[str]) -> None:
             f"{agreement.labels:.4%} of labels equal"
         )
     megabytes = pathlib.Path(values.output).stat().st_size / 1e6
-    print(f"{values.output}: {values.format}, {size[0]} x {size[1]} pixels, {megabytes:.1f} MB")
+    form = values.format if values.int8 is None else f"{values.format} in int8"
+    print(f"{values.output}: {form}, {size[0]} x {size[1]} pixels, {megabytes:.1f} MB")

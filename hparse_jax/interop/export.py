@@ -3,7 +3,8 @@
 The interface of a file, whatever its format. Inputs: `images` uint8 [b, H, W, 3], RGB, each photo
 in the top left corner, anything beyond; `sizes` int32 [b, 2], their height and width. Outputs for
 each level NAME: `NAME` uint8 [b, H, W], node ids, 0 outside the photo; `NAME/logits` float32
-[b, h', w', nodes], fused, on the network's grid. Everything is computed in float32.
+[b, h', w', nodes], fused, on the network's grid. Everything is computed in float32, or the products
+with trained weights in int8 (ONNX alone).
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import importlib.metadata
 import os
 import pathlib
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -59,23 +60,35 @@ def export_parser(
     size: tuple[int, int],
     batch: int | None = None,
     photos: Iterable[UInt8[np.ndarray, "_ _ 3"]] = (),
+    calibration: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
 ) -> dict[str, Agreement]:
     """Writes a file and compares it with the run's network; returns the agreement by pictures.
 
     form: in `FORMATS`. size: of the canvas, each side 16 k + 1. batch: photos at a time; None: any
     number in StableHLO, 1 in ONNX, where shapes are fixed. photos: compared besides random images;
-    brought to the canvas when they are larger. Raises InputError when the file exists, when a
+    brought to the canvas when they are larger. calibration: with any, the file is the one in int8,
+    with the ranges of these photos, and is compared with the network on them; the bound below is
+    for the file in float32 that it is made from. Raises InputError when the file exists, when a
     package is missing, and when logits differ by more than `TOLERANCE`; no file is left then.
     """
+    if calibration and form != "onnx":
+        raise InputError(f"int8 is for the format onnx, not for {form}")
     check_output(file)
     module = _module_of(form)
     if batch is None and form == "onnx":
         batch = 1
     function = parsing_function(run, fold_batch_norm(jax.device_get(run.variables)))
     on_cpu = jax.default_device(jax.local_devices(backend="cpu")[0])  # where float32 is float32
+    network = jax.jit(parsing_function(run, jax.device_get(run.variables)))
+    shown = batch or 2  # of any number, one that is not 1
+    pictures = {
+        "random images": _noise(size, shown),
+        "photographs": _laid_out(photos, size, shown),
+    }
     with replacing(file) as unfinished, on_cpu:
-        module.write(unfinished, function, description(run, size, batch))
-        found = _compare(run, module.load(unfinished), size, batch, photos)
+        about = description(run, size, batch, "int8" if calibration else "float32")
+        module.write(unfinished, function, about)
+        found = _compare(network, module.load(unfinished), pictures)
         worst = np.max([agreement.logits for agreement in found.values()])
         if not worst <= TOLERANCE:  # nor not a number
             raise InputError(
@@ -83,6 +96,12 @@ def export_parser(
                 f"more than {TOLERANCE:.0e}, and is not kept; try other versions of jax or of the "
                 "packages of the format"
             )
+        if calibration:
+            from hparse_jax.interop.onnx_int8 import quantise  # here: its packages are an extra
+
+            quantise(unfinished, unfinished, _laid_out(calibration, size, shown))
+            again = {"photographs, int8": _laid_out(calibration, size, shown)}
+            found |= _compare(network, module.load(unfinished), again)
     return found
 
 
@@ -108,11 +127,14 @@ def parsing_function(run: Run, variables: dict) -> Callable[..., dict[str, jax.A
     return parse
 
 
-def description(run: Run, size: tuple[int, int], batch: int | None) -> dict:
+def description(
+    run: Run, size: tuple[int, int], batch: int | None, precision: str = "float32"
+) -> dict:
     """What a file says of itself, as JSON: classes with parents and palette, normalisation, origin.
 
-    hierarchy: its levels' nodes are in the order of their ids. outputs: their names in order. side:
-    the length in pixels to which the longer side of a large photo is best brought.
+    precision: of the products with trained weights. hierarchy: its levels' nodes are in the order
+    of their ids. outputs: their names in order. side: the length in pixels to which the longer side
+    of a large photo is best brought.
     """
     config = run.config
     trained = f"{config.model.name} trained on {config.dataset} ({config.train_split})"
@@ -127,6 +149,7 @@ def description(run: Run, size: tuple[int, int], batch: int | None) -> dict:
         "step": run.step,
         "size": list(size),
         "batch": batch,
+        "precision": precision,
         "outputs": [f"{x.name}{end}" for x in _levels(run) for end in ("", "/logits")],
         "side": config.eval_side or training_side(config),
         "mean": list(config.mean),
@@ -153,19 +176,9 @@ def _module_of(form: str) -> types.ModuleType:
 
 
 def _compare(
-    run: Run,
-    exported: Callable,
-    size: tuple[int, int],
-    batch: int | None,
-    photos: Iterable[np.ndarray],
+    network: Callable, exported: Callable, pictures: dict[str, Iterable[Canvas]]
 ) -> dict[str, Agreement]:
-    """The agreement on random images and, when there are any, on photos."""
-    network = jax.jit(parsing_function(run, jax.device_get(run.variables)))
-    batch = batch or 2  # of any number, one that is not 1
-    pictures = {
-        "random images": _noise(size, batch),
-        "photographs": _laid_out(photos, size, batch),
-    }
+    """The agreement by pictures, of those that there are."""
     found = {}
     for name, canvases in pictures.items():
         compared = [

@@ -50,6 +50,21 @@ def test_what_was_written_and_how_well_it_agrees_is_said(form, folder, tmp_path)
     assert out.is_file()
 
 
+def test_int8_is_calibrated_on_a_folder(folder, tmp_path):
+    out = tmp_path / "parser.onnx"
+    done = hparse(
+        "export",
+        f"--workdir={folder / 'run'}",
+        f"--output={out}",
+        "--format=onnx",
+        f"--int8={folder / 'photos'}",
+    )
+    assert done.returncode == 0, done.stderr
+    *_, calibrated, last = done.stdout.splitlines()
+    assert calibrated.startswith("photographs, int8: largest difference ")
+    assert last.startswith(f"{out}: onnx in int8, 33 x 33 pixels, ")
+
+
 def test_the_canvas_has_the_size_that_was_asked_for(folder, tmp_path):
     out = tmp_path / "parser"
     done = hparse(
@@ -81,6 +96,12 @@ def test_the_canvas_has_the_size_that_was_asked_for(folder, tmp_path):
         (["--output={tmp}/a", "--size=33,x"], 1, "--size=33,x: give whole numbers in 17..4096"),
         (["--output={tmp}/a", "--batch=0"], 1, "--batch=0: give a number above 0"),
         (["--output={tmp}/a", "--photos={tmp}"], 1, "no photograph found in {tmp}"),
+        (["--output={tmp}/a", "--int8={tmp}"], 1, "--int8={tmp}: is for --format=onnx, not stable"),
+        (
+            ["--output={tmp}/a", "--format=onnx", "--int8={tmp}"],
+            1,
+            "no photograph found in {tmp}",
+        ),
         (["--output={tmp}/a", "photo.jpg"], 2, "no arguments but flags"),
     ],
 )

@@ -7,6 +7,7 @@ import zipfile
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from random_variables import random_variables
@@ -129,6 +130,7 @@ def test_a_file_says_what_it_is(tmp_path, unchecked):
         "step": 7,
         "size": [49, 33],
         "batch": 1,
+        "precision": "float32",
         "outputs": ["parts", "parts/logits"],
         "side": 40,
         "mean": list(config.mean),
@@ -146,6 +148,40 @@ def test_an_export_is_compared_with_the_network(form, tmp_path):
     for agreement in found.values():
         assert agreement.logits < 1e-5
         assert agreement.labels > 0.999
+
+
+def test_int8_keeps_the_weights_to_half_a_step_and_most_labels(tmp_path):
+    run = make_run("deeplab_largefov")
+    export_parser(run, tmp_path / "float.onnx", "onnx", SIZE)
+    found = export_parser(run, tmp_path / "int8.onnx", "onnx", SIZE, calibration=list(canvases()))
+    assert list(found) == ["random images", "photographs, int8"]
+    assert found["random images"].logits < 1e-5
+    assert found["photographs, int8"].labels > 0.9
+    model = onnx.load(tmp_path / "int8.onnx")
+    about = {x.key: x.value for x in model.metadata_props}["hparse_jax"]
+    assert json.loads(about)["precision"] == "int8"
+    whole, stored = (
+        {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+        for graph in (onnx.load(tmp_path / "float.onnx").graph, model.graph)
+    )
+    kernels = [name for name, x in whole.items() if x.ndim == 4 and len(x) > 1]
+    assert len(kernels) >= 13  # those of VGG-16
+    for name in kernels:
+        steps = stored[f"{name}_scale"][:, None, None, None]
+        assert stored[f"{name}_quantized"].dtype == np.int8
+        error = stored[f"{name}_quantized"] * steps - whole[name]
+        assert (np.abs(error) <= 0.501 * steps).all()
+
+
+def test_int8_is_for_onnx(tmp_path):
+    with pytest.raises(InputError, match="int8 is for the format onnx, not for stablehlo"):
+        export_parser(
+            make_run("deeplab_largefov"),
+            tmp_path / "p",
+            "stablehlo",
+            SIZE,
+            calibration=list(canvases()),
+        )
 
 
 @pytest.mark.parametrize("wrong", [2e-4, np.nan])
