@@ -58,6 +58,12 @@ def instructions(text: str) -> list[Instruction]:
                 # its result is a tuple that names the operands once more
                 moved -= sum(map(in_memory, read))
                 result -= sum(map(payload, read))
+            if operation == "slice-start":
+                # ((operand), slice, flag): of its operand it reads as much as the slice has
+                part = [array[0] for array in _ARRAY.finditer(shape)][1]
+                moved = in_memory(part) + in_memory(re.sub(r"S\(1\)", "", part)) * bool(
+                    sum(map(in_memory, read))
+                )
             source = re.search(r'op_name="([^"]*)"', rest)
             found.append(
                 Instruction(

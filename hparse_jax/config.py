@@ -61,6 +61,17 @@ class ModelConfig:
         "less for those before it, in even steps from 0",
         "from 0, below 1",
     )
+    scan: str = setting(
+        "auto",
+        "residual units of the same shapes run in a loop: a program that is smaller and compiles "
+        "in less time, with the same results but for rounding; auto: on GPUs and TPUs",
+        ("auto", "on", "off"),
+    )
+    remat: bool = setting(
+        False,
+        "training keeps the inputs of residual units alone and computes the maps inside again for "
+        "their gradients: less memory, more time",
+    )
     hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")
     top_down: bool = setting(True, "top-down inference (Eq. 12)")

@@ -95,7 +95,7 @@ def build_model(config: ModelConfig, hierarchy: Hierarchy) -> nn.Module:
     """The linen module of `config.name`, for a hierarchy of any depth >= 1.
 
     Its attribute `hierarchy` holds the levels that it predicts, `config` a copy of the config with
-    dtype "auto" resolved.
+    "auto" resolved.
     """
     if config.name not in NETWORKS:
         raise InputError(f"config.model.name={config.name}: must be one of {', '.join(NETWORKS)}")
@@ -124,4 +124,7 @@ def compute_dtype(config: ModelConfig) -> str:
 
 
 def _resolved(config: ModelConfig) -> ModelConfig:
-    return dataclasses.replace(config, dtype=compute_dtype(config))
+    # On a CPU a loop is no faster to compile than units are, and slower to run.
+    chosen = "off" if jax.default_backend() == "cpu" else "on"
+    scan = chosen if config.scan == "auto" else config.scan
+    return dataclasses.replace(config, dtype=compute_dtype(config), scan=scan)

@@ -1,6 +1,7 @@
 """Dilated ResNet-18, 34, 50 and 101 (He et al. 2016), with the 7x7 or the deep stem."""
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
@@ -9,6 +10,7 @@ from hparse_jax.models.layers import ConvNorm, scale_channels
 from hparse_jax.models.ops import max_pool, without_padding
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # per block
+_VARIABLES = ("params", "batch_stats")
 STEMS = {  # (channels, kernel, stride) of each convolution
     "deep": ((64, 3, 2), (64, 3, 1), (128, 3, 1)),
     "conv7": ((64, 7, 2),),
@@ -84,22 +86,52 @@ class ResNet(nn.Module):
             x = layer(x, train, inside)
         x = without_padding(max_pool(x, ceil=self.ceil_pool), inside)
 
+        # A unit is computed again from its input, or what it computed is kept, for its gradient.
+        kind = nn.remat(Residual, static_argnums=(2,)) if config.remat else Residual
         strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if config.output_stride == 16 else (1, 1, 2, 4)
         outputs, done, total = [], 0, sum(UNITS[config.depth])
         for block, units in enumerate(UNITS[config.depth]):
             grid = config.multi_grid and block == 3
-            for unit in range(units):
+            names = [f"block{block + 1}_{unit}" for unit in range(units)]
+            # All but the first unit are alike, unless their dilations or their chances differ.
+            alike = not grid and not (train and config.drop_path) and units > 2
+            looped = names[1:] if alike and config.scan == "on" else []
+            for unit, name in enumerate(names):
                 done += 1
-                x = Residual(
-                    channels=scale_channels(64 * 2**block, config.width),
-                    bottleneck=config.depth >= 50,
-                    stride=strides[block] if unit == 0 else 1,
-                    dilation=dilations[block] * (2**unit if grid else 1),
-                    dtype=config.dtype,
-                    drop_path=config.drop_path * done / total,
-                    name=f"block{block + 1}_{unit}",
-                )(x, train, inside)
+                settings = {
+                    "channels": scale_channels(64 * 2**block, config.width),
+                    "bottleneck": config.depth >= 50,
+                    "stride": strides[block] if unit == 0 else 1,
+                    "dilation": dilations[block] * (2**unit if grid else 1),
+                    "dtype": config.dtype,
+                    "drop_path": config.drop_path * done / total,
+                }
+                if name in looped and not self.is_initializing():
+                    x = self._loop(Residual(**settings, parent=None), looped, x, train, inside)
+                    break
+                x = kind(**settings, name=name)(x, train, inside)
+            done = sum(UNITS[config.depth][: block + 1])
             x = without_padding(x, inside)
             outputs.append(x)
         return tuple(outputs)
+
+    def _loop(self, unit, names, x, train, inside):
+        """The units of these names, which differ in their weights alone, one after the other."""
+        each = [{kind: self.get_variable(kind, name) for kind in _VARIABLES} for name in names]
+
+        def step(x, variables):
+            if not train:
+                return unit.apply(variables, x, False, inside), None
+            x, updated = unit.apply(variables, x, True, inside, mutable=["batch_stats"])
+            return x, updated["batch_stats"]
+
+        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *each)
+        x, statistics = jax.lax.scan(
+            jax.checkpoint(step) if self.config.remat else step, x, stacked
+        )
+        if train:
+            for i, name in enumerate(names):
+                own = jax.tree.map(lambda s, i=i: s[i], statistics)
+                self.put_variable("batch_stats", name, own)
+        return x

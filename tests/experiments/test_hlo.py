@@ -24,6 +24,7 @@ ENTRY %main (a: bf16[3,20]) -> f32[4,256] {
   %b = bf16[3,20]{1,0:T(8,128)(2,1)} copy(%a)
   %fast = bf16[3,20]{1,0:T(8,128)(2,1)S(1)} copy(%b)
   %begin = (bf16[3,20]{1,0:T(8,128)(2,1)S(1)}, bf16[3,20]{1,0:T(8,128)(2,1)}) copy-start(%b)
+  %part = ((bf16[3,20]{1,0:T(8,128)}), bf16[1,20]{1,0:T(8,128)(2,1)S(1)}, s32[]) slice-start(%b)
   %sum = f32[100]{0:T(128)} all-reduce(%b), replica_groups={{0,1}}, to_apply=%add
   %loop = (s32[], f32[4,256]) while(%start), body=%body, backend_config=TRIPS
 }
@@ -58,12 +59,17 @@ def test_a_loop_moves_what_its_body_does_at_every_turn(found):
 
 
 def test_what_a_fusion_computes_inside_moves_nothing(found):
-    assert set(found) == {"b", "fast", "begin", "sum", "y"}
+    assert set(found) == {"b", "fast", "begin", "part", "sum", "y"}
 
 
 def test_the_start_of_a_copy_reads_its_operand_once(found):
     """Its result is a tuple of the copy, here on the chip, and of the operand."""
     assert (found["begin"].bytes, found["begin"].payload) == (2048, 120)
+
+
+def test_a_slice_reads_its_part_of_the_operand(found):
+    """One row of 20 fills a tile of 8 x 128."""
+    assert found["part"].bytes == 2048
 
 
 def test_collectives_are_counted_with_their_results(found):

@@ -1,5 +1,6 @@
 """ResNets: strides, widths, dilations and parameters."""
 
+import dataclasses
 import functools
 
 import jax
@@ -92,3 +93,62 @@ def test_stochastic_depth_grows_to_the_last_unit():
     with nn.intercept_methods(note):
         model.init(jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
     np.testing.assert_allclose(asked, [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4])
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """(gradients, statistics, blocks in inference) of a ResNet-50, by its settings."""
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 33, 33, 3)), jnp.float32)
+    config = ModelConfig(depth=50, width=0.05, dtype="float32", scan="off")
+    variables = jax.jit(ResNet(config).init)(jax.random.key(0), images)
+
+    def taught(**settings):
+        model = ResNet(dataclasses.replace(config, **settings))
+
+        def loss(params):
+            seen = {**variables, "params": params}
+            blocks, updated = model.apply(seen, images, True, mutable=["batch_stats"])
+            return sum((x**2).mean() for x in blocks), updated["batch_stats"]
+
+        gradients, statistics = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+        return gradients, statistics, jax.jit(model.apply)(variables, images)
+
+    return functools.cache(taught)
+
+
+@pytest.mark.parametrize("settings", [{"scan": "on"}, {"scan": "on", "remat": True}])
+def test_units_in_a_loop_learn_what_they_learn_by_themselves(taught, settings):
+    def check(path, a, b):
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max(), err_msg=str(path))
+
+    for looped, plain in zip(taught(**settings), taught(), strict=True):
+        jax.tree_util.tree_map_with_path(check, looped, plain)
+
+
+@pytest.mark.parametrize(("scan", "expected"), [("off", 53), ("on", 29)])
+def test_a_loop_holds_the_repeated_units_once(scan, expected):
+    """Of each of the four blocks the first unit, of four convolutions, and one of three."""
+    model = ResNet(ModelConfig(depth=50, width=0.05, dtype="float32", scan=scan, stem="conv7"))
+    images = jax.ShapeDtypeStruct((1, 33, 33, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    program = jax.jit(model.apply).lower(variables, images).as_text()
+    assert program.count("stablehlo.convolution") == expected
+
+
+def test_recomputing_keeps_the_inputs_of_units_alone():
+    """The maps that the gradient takes from the forward pass, counted in the traced function."""
+    images = jnp.zeros((1, 33, 33, 3))
+
+    def kept(remat):
+        model = ResNet(ModelConfig(depth=50, width=0.05, dtype="float32", scan="off", remat=remat))
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        params, statistics = variables["params"], variables["batch_stats"]
+
+        def loss(params, statistics):
+            seen = {"params": params, "batch_stats": statistics}
+            return model.apply(seen, images, True, mutable=["batch_stats"])[0][-1].sum()
+
+        saved = jax.eval_shape(lambda *v: jax.vjp(loss, *v)[1], params, statistics)
+        return sum(x.size for x in jax.tree.leaves(saved) if x.ndim == 4 and x.shape[0] == 1)
+
+    assert kept(True) < 0.5 * kept(False)
