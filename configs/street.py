@@ -4,7 +4,9 @@
     hparse train --config=configs/street.py:small --workdir=runs/street_small && \\
     hparse train --config=configs/street.py --workdir=runs/street \\
         --config.init_from=runs/street_small
-    hparse pack --workdir=runs/street --output=street.safetensors
+    hparse pack --workdir=runs/street --output=street.safetensors --note="CNIF (ResNet-18, half \\
+        of the channels) trained on the 751 training photos of Clothing Co-Parsing: street \\
+        photographs of one adult; see docs/model_card.md"
 
 RAW holds Clothing Co-Parsing alone (751 training photos). The first run sees small crops of photos
 at a quarter of their size; the second one takes its weights and sees the photos at half of their

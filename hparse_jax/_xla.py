@@ -34,7 +34,8 @@ def set_compile_cache() -> None:
 
     Environment variables of jax that the user has set stand: JAX_COMPILATION_CACHE_DIR is another
     folder, JAX_ENABLE_COMPILATION_CACHE=false switches the cache off. At most 2 GiB are kept, the
-    programs used last. No effect once jax is imported, or when the folder cannot be made.
+    programs used last. No effect once jax is imported, or where the folder cannot be made or
+    written to.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -45,6 +46,8 @@ def set_compile_cache() -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
+        return
+    if not os.access(folder, os.W_OK):  # jax would warn at every program
         return
     _drop_unfinished(folder)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)

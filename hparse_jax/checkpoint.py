@@ -320,10 +320,9 @@ def _load_packed(
     if step not in (None, header["step"]):
         raise InputError(f"{file}: holds step {header['step']} alone, not {step}; leave it out")
     variables = {"batch_stats": {}, **variables}  # empty ones are not in the file
-    wanted = jax.eval_shape(lambda: initial_variables(model, 0))
     try:
-        _check_shapes(variables, wanted)
-    except ValueError as error:
+        _check_shapes(variables, jax.eval_shape(lambda: initial_variables(model, 0)))
+    except (ValueError, OverflowError) as error:
         raise InputError(
             f"{file}: does not fit this version of hparse_jax ({error}); install the version that "
             "made it"

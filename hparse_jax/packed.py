@@ -49,24 +49,44 @@ def write_packed(file: str | os.PathLike, header: dict, variables: dict) -> int:
 
 
 def read_header(file: str | os.PathLike) -> dict:
-    """The header that `write_packed` was given.
+    """The header that `write_packed` was given, after the file's checksum was verified.
 
     Raises InputError for a file that is missing, damaged or made by something else.
     """
-    header = json.loads(_metadata(file)["header"])
-    if not {"config", "hierarchy", "step", "note"} <= header.keys():
-        raise _damaged(file, "its header is not whole")
-    return header
+    return _read(file)[0]
 
 
 def read_variables(file: str | os.PathLike) -> dict:
-    """The variables, float32, after their checksum was verified. Raises InputError."""
+    """The variables, float32, after the file's checksum was verified. Raises InputError."""
+    arrays = _read(file)[1]
+    folders = {name[:i] for name in arrays for i, letter in enumerate(name) if letter == "/"}
+    if folders & arrays.keys():
+        raise _damaged(file, f"{min(folders & arrays.keys())} is an array and a folder of arrays")
+    return unflatten_dict({k: x.astype(np.float32) for k, x in arrays.items()}, sep="/")
+
+
+def _read(file: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
+    """Header and arrays. A checksum says that nothing was changed by accident: whoever writes a
+    file on purpose can write any header, so what is taken from it is looked at."""
     metadata = _metadata(file)
     with _open(file) as opened:
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        names = list(opened.keys())
+        kinds = {opened.get_slice(name).get_dtype() for name in names}
+        if not kinds <= {"F16", "F32"}:
+            raise _damaged(file, f"arrays of type {', '.join(sorted(kinds - {'F16', 'F32'}))}")
+        arrays = {name: opened.get_tensor(name) for name in names}
     if _checksum(metadata["header"], arrays) != metadata["sha256"]:
         raise _damaged(file, "its checksum is another one")
-    return unflatten_dict({k: x.astype(np.float32) for k, x in arrays.items()}, sep="/")
+    try:
+        header = json.loads(metadata["header"])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, "its header is not JSON") from error
+    if not isinstance(header, dict) or not {"config", "hierarchy", "step", "note"} <= header.keys():
+        raise _damaged(file, "its header is not whole")
+    step, note = header["step"], header["note"]
+    if type(step) is not int or step < 0 or not isinstance(note, str) or not note.isprintable():
+        raise _damaged(file, "its step is no number, or its note is not one line")
+    return header, arrays
 
 
 def _stored(name: str, x) -> np.ndarray:
@@ -76,7 +96,9 @@ def _stored(name: str, x) -> np.ndarray:
     with np.errstate(over="ignore"):
         half = x.astype(_HALF)
     if not np.isfinite(half).all():
-        raise InputError(f"{name}: holds {np.abs(x).max()}, too large for half precision")
+        worst = np.abs(x).max()
+        reason = "too large for half precision" if np.isfinite(worst) else "not a number"
+        raise InputError(f"{name}: holds {worst}, {reason}")
     return np.ascontiguousarray(half)
 
 
@@ -109,7 +131,8 @@ def _metadata(file: str | os.PathLike) -> dict[str, str]:
 
 def _open(file: str | os.PathLike):
     if not pathlib.Path(file).is_file():
-        raise InputError(f"{file}: no such file")
+        problem = "is no file" if pathlib.Path(file).exists() else "no such file"
+        raise InputError(f"{file}: {problem}")
     if pathlib.Path(file).suffix in _EXPORTED:
         raise InputError(
             f"{file}: an exported parser, which other runtimes run; give the folder of its run, or "

@@ -77,7 +77,7 @@ def located(workdir: str | os.PathLike) -> pathlib.Path:
 
 def is_backbone(folder: str | os.PathLike) -> bool:
     """Whether the folder holds an imported backbone, not a run."""
-    return (pathlib.Path(folder) / _BACKBONE).is_file()
+    return (located(folder) / _BACKBONE).is_file()
 
 
 def saved_steps(folder: str | os.PathLike) -> list[int]:

@@ -1,5 +1,6 @@
 """A parser in one file: what comes back, and what is refused."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -54,8 +55,9 @@ def test_every_changed_byte_is_noticed(packed, tmp_path):
         broken = bytearray(whole)
         broken[position] ^= 1 << int(rng.integers(8))
         packed.write_bytes(broken)
-        with pytest.raises(InputError, match=r"parser\.safetensors: "):
-            read_variables(packed)
+        for read in (read_header, read_variables):
+            with pytest.raises(InputError, match=r"parser\.safetensors: "):
+                read(packed)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, 600, -1])
@@ -103,6 +105,8 @@ def test_a_file_that_exists_stays(packed):
 def test_a_weight_out_of_range_leaves_no_file(tmp_path):
     with pytest.raises(InputError, match=r"a/kernel: holds 70000\.0, too large for half precision"):
         write_packed(tmp_path / "a.safetensors", {}, {"a": {"kernel": np.full((1, 1), 7e4)}})
+    with pytest.raises(InputError, match=r"a/kernel: holds nan, not a number"):
+        write_packed(tmp_path / "a.safetensors", {}, {"a": {"kernel": np.full((1, 1), np.nan)}})
     assert not list(tmp_path.iterdir())
 
 
@@ -120,3 +124,46 @@ def test_the_header_is_plain_json_in_a_safetensors_file(packed):
 def test_others_can_read_the_file_as_any_new_file(packed, tmp_path):
     (tmp_path / "plain").touch()
     assert packed.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def forged(file, header: str, arrays: dict) -> None:
+    """A file whose checksum is right, whatever it holds."""
+    checksum = hashlib.sha256(header.encode())
+    for name, x in sorted(arrays.items()):
+        checksum.update(f"{name} {x.dtype} {x.shape}".encode() + x.tobytes())
+    metadata = {"format": "hparse_jax", "version": "1", "header": header}
+    metadata["sha256"] = checksum.hexdigest()
+    safetensors.numpy.save_file(arrays, file, metadata)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("no JSON", "its header is not JSON"),
+        ("[" * 100_000, "its header is not JSON"),
+        ("[1]", "its header is not whole"),
+        (json.dumps(HEADER | {"step": "/../../elsewhere"}), "its step is no number"),
+        (json.dumps(HEADER | {"step": -1}), "its step is no number"),
+        (json.dumps(HEADER | {"step": True}), "its step is no number"),
+        (json.dumps(HEADER | {"note": "red \x1b[31m"}), "its note is not one line"),
+        (json.dumps(HEADER | {"note": 5}), "its note is not one line"),
+    ],
+)
+def test_a_forged_header_is_one_line(tmp_path, header, message):
+    forged(tmp_path / "a.safetensors", header, {"kernel": np.zeros((2, 2), np.float16)})
+    with pytest.raises(InputError, match=message) as caught:
+        read_header(tmp_path / "a.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": np.zeros(2, np.float32), "a/b": np.zeros(2, np.float32)}, "a is an array and a fol"),
+        ({"a": np.zeros(2, np.float64)}, "arrays of type F64"),
+    ],
+)
+def test_forged_arrays_are_one_line(tmp_path, arrays, message):
+    forged(tmp_path / "a.safetensors", json.dumps(HEADER), arrays)
+    with pytest.raises(InputError, match=message):
+        read_variables(tmp_path / "a.safetensors")

@@ -14,14 +14,14 @@ from absl import flags
 from hparse_jax.benchmark.cases import CASES, PARSING, Case, Subject, check
 from hparse_jax.benchmark.measure import measure
 from hparse_jax.commands import config_fields
-from hparse_jax.commands.inference_flags import check_positive, numbers
+from hparse_jax.commands.inference_flags import check_positive, numbers, workdir
 from hparse_jax.config import Config, flat, shown
 from hparse_jax.data.dataset import BuiltDataset
 from hparse_jax.engines.choose import ENGINES, PRECISIONS
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import Hierarchy, get_hierarchy, shipped_hierarchies
 from hparse_jax.storage import write_bytes
-from hparse_jax.workdir import SHIPPED, read_settings
+from hparse_jax.workdir import read_settings
 
 _ENGINES = ", ".join(ENGINES)
 # fields of this machine alone, which do not belong into results
@@ -131,8 +131,8 @@ def _chosen() -> tuple[str | None, Config, Hierarchy]:
     """The workdir, None for random weights, with its config and its classes."""
     values = flags.FLAGS
     if not flags.FLAGS["config"].present:
-        workdir = values.workdir or SHIPPED
-        return workdir, *read_settings(workdir)
+        chosen = workdir()
+        return chosen, *read_settings(chosen)
     if values.workdir is not None:
         raise UsageError("--workdir or --config, not both: a run has its own config")
     config = values.config

@@ -6,11 +6,10 @@ import pathlib
 from absl import flags
 
 from hparse_jax.checkpoint import load_run
-from hparse_jax.commands.inference_flags import StepParser, check_positive, numbers
+from hparse_jax.commands.inference_flags import StepParser, check_positive, numbers, workdir
 from hparse_jax.errors import InputError, UsageError
 from hparse_jax.inference.photos import find_photos, read_photo
 from hparse_jax.interop.export import FORMATS, canvas_size, check_output, export_parser
-from hparse_jax.workdir import SHIPPED
 
 _CALIBRATION = 100  # photographs, spread over those of --int8
 
@@ -68,7 +67,7 @@ def main(argv: list[str]) -> None:
         for folder in (values.photos, values.int8)
     )
     every = max(1, math.ceil(len(calibration) / _CALIBRATION))
-    run = load_run(values.workdir or SHIPPED, values.step)
+    run = load_run(workdir(), values.step)
     wanted = wanted or run.config.crop
     size = canvas_size(wanted)
     if size != tuple(wanted):

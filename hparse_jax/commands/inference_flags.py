@@ -88,7 +88,9 @@ def built_dataset(config: Config) -> BuiltDataset:
 
 def workdir() -> str:
     """The value of --workdir; without it that of the bundled parser, which is then said on stderr.
-    Raises InputError when the installation lacks it."""
+    Raises InputError when the installation lacks it, and for an empty value."""
+    if flags.FLAGS.workdir == "":
+        raise InputError("--workdir=: is empty; give a run, or leave it out")
     if flags.FLAGS.workdir is not None:
         return flags.FLAGS.workdir
     note = read_header(located(SHIPPED))["note"]

@@ -13,7 +13,7 @@ from hparse_jax.errors import InputError, UsageError
 from hparse_jax.hierarchy import Hierarchy
 from hparse_jax.models.build import NETWORKS
 from hparse_jax.summary import Summary, summarise
-from hparse_jax.workdir import SHIPPED, BackboneSettings
+from hparse_jax.workdir import BackboneSettings
 
 _SAID = {"dataset", "train_split", "data_dir", "init_from", "model.name", "model.depth"}
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--size={','.join(map(str, size))}: give HEIGHT,WIDTH, e.g. 473,473")
     # Nothing is computed: an accelerator, which a training may hold, is left alone.
     jax.config.update("jax_platforms", "cpu")
-    print(text(summarise(flags.FLAGS.workdir or SHIPPED, size)))
+    print(text(summarise(inference_flags.workdir(), size)))
 
 
 def text(summary: Summary) -> str:

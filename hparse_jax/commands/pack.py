@@ -30,6 +30,6 @@ def main(argv: list[str]) -> None:
     run = load_run(values.workdir, values.step)
     config = run.config
     default = f"{config.model.name} trained on {config.dataset} ({config.train_split}), "
-    note = " ".join((values.note or f"{default}{run.step} steps").split())
+    note = " ".join((values.note or run.note or f"{default}{run.step} steps").split())
     size = pack_run(run, values.output, note)
     print(f"{values.output}: {note}; {size / 1e6:.1f} MB")

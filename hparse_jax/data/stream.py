@@ -7,6 +7,7 @@ n starts with the batch of step n, at once.
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import threading
@@ -37,11 +38,28 @@ class TrainingStream(contextlib.AbstractContextManager, Iterator):
 
     def __init__(self, batches: grain.DatasetIterator):
         self._batches: grain.DatasetIterator | None = batches
+        self._workers: list[multiprocessing.process.BaseProcess] = []
 
     def __next__(self) -> dict[str, np.ndarray]:
-        # A worker's arrays are in shared memory, of which containers have little: a copy frees it
-        # at once.
-        return {key: np.array(value) for key, value in next(self._batches).items()}
+        """The next batch. Raises ChildProcessError when a worker has died."""
+        try:
+            # A worker's arrays are in shared memory, of which containers have little: a copy frees
+            # it at once.
+            batch = {key: np.array(value) for key, value in next(self._batches).items()}
+        except RuntimeError:
+            self._check_workers()
+            raise
+        self._workers = self._workers or _workers_of_grain()
+        self._check_workers()  # grain looks when the batches before are used up
+        return batch
+
+    def _check_workers(self) -> None:
+        for worker in self._workers or _workers_of_grain():
+            if worker.exitcode:
+                raise ChildProcessError(
+                    f"a worker of the training stream has died ({_reason(worker.exitcode)}); the "
+                    "same command resumes; config.workers=0 needs no workers, and less memory"
+                )
 
     def close(self) -> None:
         """Ends the workers. Closing twice does nothing."""
@@ -84,6 +102,18 @@ def training_stream(
     batches = batches.to_iter_dataset(_WORKER_READ if config.workers else _THREADED_READ)
     workers = grain.MultiprocessingOptions(num_workers=config.workers)
     return TrainingStream(iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker)))
+
+
+def _workers_of_grain() -> list[multiprocessing.process.BaseProcess]:
+    children = multiprocessing.process.active_children()
+    return [child for child in children if child.name.startswith("grain-process-prefetch")]
+
+
+def _reason(exit_code: int) -> str:
+    if exit_code > 0:
+        return f"exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{name}, as when memory is short" if name == "SIGKILL" else name
 
 
 def _start_worker(index: int, count: int) -> None:

@@ -104,6 +104,7 @@ def train(config: Config, workdir: str | os.PathLike, max_minutes: float | None 
         bar = stack.enter_context(
             tqdm(total=total, initial=start, unit="step", disable=None if lead else True)
         )
+        stack.enter_context(_end_with_the_job())
 
         skipped = []
 
@@ -239,6 +240,25 @@ def _check(
     for split in (config.train_split, *([config.val_split] if config.eval_every else [])):
         if not len(dataset.records(split)):
             raise InputError(f"split {split} of {dataset.name} is empty; build it again")
+
+
+@contextlib.contextmanager
+def _end_with_the_job():
+    """Of several processes, one whose common computation failed ends at once, in one line: others
+    are gone or will go, and closing what is open would wait for them."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        name = f"process {jax.process_index()} of {jax.process_count()}"
+        print(
+            f"hparse train: {name}: the processes can no longer compute together "
+            f"({str(error).strip().splitlines()[0]}); start all of them again: the run resumes",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
+import collections
 import itertools
+import multiprocessing
 import pathlib
 import subprocess
 import sys
@@ -204,6 +206,17 @@ def _alive(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_killed_worker_ends_the_stream_in_one_line(built):
+    with opened(built, workers=2) as stream:
+        next(stream)
+        workers = [x for x in multiprocessing.active_children() if "grain" in x.name]
+        assert len(workers) == 2
+        workers[0].kill()
+        workers[0].join()
+        with pytest.raises(ChildProcessError, match=r"a worker .* has died \(SIGKILL, .*\); "):
+            collections.deque(itertools.islice(stream, 20), maxlen=0)
 
 
 def test_closing_twice_is_fine(built):

@@ -13,7 +13,7 @@ from hparse_jax.checkpoint import load_run
 from hparse_jax.config import Config
 from hparse_jax.errors import InputError
 from hparse_jax.lock import sole_writer
-from hparse_jax.training.train import train
+from hparse_jax.training.train import _end_with_the_job, train
 
 
 def arrays_of(workdir, step):
@@ -161,3 +161,17 @@ def test_evaluations_without_their_split_are_refused_with_the_remedy(tmp_path, b
     with pytest.raises(InputError, match=r"val_split=dev: .* has train, val alone; .*eval_every=0"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_lost_peer_ends_the_process_in_one_line(monkeypatch, capsys):
+    """Not by closing what is open, which waits for the peer."""
+    ended = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with _end_with_the_job():
+        raise jax.errors.JaxRuntimeError("connection closed by peer\nmore\n")
+    assert ended == [1]
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert message.startswith("hparse train: process 0 of 2: ")
+    assert "(connection closed by peer); start all of them again" in message
