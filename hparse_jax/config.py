@@ -63,14 +63,12 @@ class ModelConfig:
     )
     scan: str = setting(
         "auto",
-        "residual units of the same shapes run in a loop: a program that is smaller and compiles "
-        "in less time, with the same results but for rounding; auto: on GPUs and TPUs",
+        "residual units of equal shapes run in a loop, a smaller program; auto: on GPUs and TPUs",
         ("auto", "on", "off"),
     )
     remat: bool = setting(
         False,
-        "training keeps the inputs of residual units alone and computes the maps inside again for "
-        "their gradients: less memory, more time",
+        "training computes maps inside residual units again: less memory, more time",
     )
     hierarchy: bool = setting(True, 'false: the leaves only (CNIF Table 6, "backbone")')
     bottom_up: bool = setting(True, "bottom-up inference (Eq. 14)")

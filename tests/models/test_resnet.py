@@ -97,9 +97,9 @@ def test_stochastic_depth_grows_to_the_last_unit():
 
 @pytest.fixture(scope="module")
 def taught():
-    """(gradients, statistics, blocks in inference) of a ResNet-50, by its settings."""
+    """(gradients, statistics, blocks in inference) of a ResNet-34, by its settings."""
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 33, 33, 3)), jnp.float32)
-    config = ModelConfig(depth=50, width=0.05, dtype="float32", scan="off")
+    config = ModelConfig(depth=34, width=0.05, dtype="float32", scan="off")
     variables = jax.jit(ResNet(config).init)(jax.random.key(0), images)
 
     def taught(**settings):
