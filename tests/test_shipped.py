@@ -1,7 +1,8 @@
 """The parser that comes with the package: what its file holds, and that it parses as recorded.
 
 shipped/drawn.png and shipped/street.png are the label maps of `hparse predict` on the machine that
-the file was made on; a new file needs new ones:
+the file was made on: of the image of `draw(23, 0)` and of the photograph STREET. A new file needs
+new ones:
 
     hparse predict --formats=png --output=tests/shipped drawn.png street.jpg
 """
@@ -38,9 +39,12 @@ def recorded(name: str) -> np.ndarray:
     return np.asarray(Image.open(pathlib.Path(__file__).parent / "shipped" / name))
 
 
-def test_a_drawn_person_is_parsed_as_recorded(parser):
-    labels = parser(draw(0, 0)[0]).labels
-    assert np.mean(labels == recorded("drawn.png")) >= SHARE
+def test_a_drawn_person_is_found_and_parsed_as_recorded(parser):
+    image, truth = draw(23, 0)
+    labels, before = parser(image).labels, recorded("drawn.png")
+    person, found = truth > 0, labels > 0
+    assert (person & found).sum() > 0.9 * (person | found).sum()
+    assert np.mean((labels == before)[found | (before > 0)]) >= SHARE
 
 
 @pytest.mark.skipif(not STREET.exists(), reason="the photographs are not beside the checkout")

@@ -1,13 +1,10 @@
 """The model card's measurements, from numbers computed by hand."""
 
-import pathlib
 import types
 
 import numpy as np
 import pytest
 from load_script import load_script
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "street" / "card.py"
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,11 @@
 
 import dataclasses
 import json
-import pathlib
 
 import pytest
 from load_script import load_script
 
 from hparse_jax.config import flat, validate
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "street" / "trials.py"
 
 
 @pytest.fixture(scope="module")
