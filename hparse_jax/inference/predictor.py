@@ -89,6 +89,9 @@ class Predictor:
         dtype = self.precision if self.engine == "jax" else "float32"
         if dtype != own:
             self._model = model.clone(config=dataclasses.replace(model.config, dtype=dtype))
+        if self.engine != "jax" and config.model.scan != "off":  # ONNX has no loop of ours
+            unrolled = dataclasses.replace(self._model.config, scan="off")
+            self._model = self._model.clone(config=unrolled)
         self._multiscale = MultiScalePredictor(
             self._model,
             variables,

@@ -90,28 +90,26 @@ class ResNet(nn.Module):
         kind = nn.remat(Residual, static_argnums=(2,)) if config.remat else Residual
         strides = (1, 2, 2, 1) if config.output_stride == 16 else (1, 2, 1, 1)
         dilations = (1, 1, 1, 2) if config.output_stride == 16 else (1, 1, 2, 4)
-        outputs, done, total = [], 0, sum(UNITS[config.depth])
+        outputs, total = [], sum(UNITS[config.depth])
         for block, units in enumerate(UNITS[config.depth]):
-            grid = config.multi_grid and block == 3
+            grid, before = config.multi_grid and block == 3, sum(UNITS[config.depth][:block])
             names = [f"block{block + 1}_{unit}" for unit in range(units)]
             # All but the first unit are alike, unless their dilations or their chances differ.
             alike = not grid and not (train and config.drop_path) and units > 2
             looped = names[1:] if alike and config.scan == "on" else []
             for unit, name in enumerate(names):
-                done += 1
                 settings = {
                     "channels": scale_channels(64 * 2**block, config.width),
                     "bottleneck": config.depth >= 50,
                     "stride": strides[block] if unit == 0 else 1,
                     "dilation": dilations[block] * (2**unit if grid else 1),
                     "dtype": config.dtype,
-                    "drop_path": config.drop_path * done / total,
+                    "drop_path": config.drop_path * (before + unit + 1) / total,
                 }
                 if name in looped and not self.is_initializing():
                     x = self._loop(Residual(**settings, parent=None), looped, x, train, inside)
                     break
                 x = kind(**settings, name=name)(x, train, inside)
-            done = sum(UNITS[config.depth][: block + 1])
             x = without_padding(x, inside)
             outputs.append(x)
         return tuple(outputs)

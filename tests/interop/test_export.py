@@ -173,6 +173,18 @@ def test_int8_keeps_the_weights_to_half_a_step_and_most_labels(tmp_path):
         assert (np.abs(error) <= 0.501 * steps).all()
 
 
+def test_what_is_exported_has_no_loop_over_units():
+    """Whose weights are stacked with norms that folding has taken away; ONNX has none either."""
+    model = ModelConfig(depth=34, width=0.02, hierarchy=False, dtype="float32", scan="on")
+    variables = random_variables(build_model(model, LIP), jnp.zeros((1, 33, 33, 3)))
+    run = Run(Config(model=model), LIP, 7, variables)
+    parse = export.parsing_function(run, export.fold_batch_norm(variables))
+    images = jax.ShapeDtypeStruct((1, 33, 33, 3), np.uint8)
+    traced = jax.make_jaxpr(parse)(images, jax.ShapeDtypeStruct((1, 2), np.int32))
+    # two in each of 16 units, three shortcuts, three of the stem
+    assert str(traced).count("conv_general_dilated[") >= 38
+
+
 def test_int8_is_for_onnx(tmp_path):
     with pytest.raises(InputError, match="int8 is for the format onnx, not for stablehlo"):
         export_parser(
